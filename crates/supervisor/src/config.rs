@@ -1,0 +1,42 @@
+//! What a pool's workers are: the command, its surroundings, and the policy's knobs.
+
+use policy::PoolConfig;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Everything that describes one pool.
+#[derive(Clone, Debug)]
+pub struct PoolOptions {
+    /// The pool's name: `web` in `web.3 | ...`.
+    pub name: String,
+    /// The program and its arguments, as typed.
+    pub command: Vec<String>,
+    /// Where workers run; the program's own working directory if absent.
+    pub directory: Option<PathBuf>,
+    /// Variables added to, or (with `None`) taken from what workers get.
+    pub environment: Environment,
+    /// Selection, queue, freeze detection, restarts.
+    pub policy: PoolConfig,
+    /// The request line's method and target of readiness and liveness probes, `OPTIONS *` by default.
+    pub probe: Probe,
+    /// The parent of the pool's private socket folder.
+    pub runtime_directory: PathBuf,
+    /// How long an idle connection to a worker is kept; `None` for the default of the server that was recognised.
+    pub keep_alive: Option<Duration>,
+    /// The command of the sentinel: a process that outlives ours just long enough to kill the workers of a
+    /// supervisor that died by SIGKILL. It is started with its standard input on a pipe. `None`: no sentinel.
+    pub sentinel: Option<Vec<String>>,
+}
+
+/// Variables by name: set to a value, or (`None`) removed.
+pub type Environment = BTreeMap<String, Option<String>>;
+
+/// A request that any HTTP server answers from its event loop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// For example `OPTIONS`.
+    pub method: String,
+    /// For example `*`.
+    pub target: String,
+}
