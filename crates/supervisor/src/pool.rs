@@ -29,6 +29,21 @@ impl Pool {
         todo!()
     }
 
+    /// Ends the pool in order: workers finish what they hold (at most `drain_timeout`), then SIGTERM, grace, SIGKILL.
+    pub fn stop(&self) {
+        todo!()
+    }
+
+    /// Ends the pool now: SIGKILL to every worker's process group.
+    pub fn kill(&self) {
+        todo!()
+    }
+
+    /// Resolves at the next change of any worker's state.
+    pub async fn changed(&self) {
+        todo!()
+    }
+
     /// The pool as it is now, for people and machines.
     pub fn status(&self) -> PoolStatus {
         todo!()

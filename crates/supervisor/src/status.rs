@@ -13,6 +13,10 @@ pub struct PoolStatus {
     pub queue: QueueStatus,
     /// One entry a slot, in order.
     pub workers: Vec<WorkerStatus>,
+    /// Requests turned away by the policy, by reason ([`policy::Shed::as_str`]).
+    pub shed: Vec<(&'static str, u64)>,
+    /// Lines that workers printed and nobody took in time.
+    pub lines_dropped: u64,
 }
 
 /// The queue at one moment.
