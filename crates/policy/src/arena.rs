@@ -1,4 +1,193 @@
-//! stub
-/// A key.
+//! Entries that several lists share: constant-time insertion, removal from anywhere, and keys that expire.
+//!
+//! Requests leave in any order (clients hang up, workers answer out of turn) while the questions asked are "which is
+//! the oldest", "which is the newest". So entries live in one vector, linked into a [`Chain`] each; a key names
+//! its entry's generation, so that a key whose entry is gone finds nothing instead of a stranger.
+
+/// The name of an entry, for as long as the entry lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Key { pub(crate) index: u32, pub(crate) generation: u32 }
+pub(crate) struct Key {
+    index: u32,
+    generation: u32,
+}
+
+/// A list through some of an arena's entries, oldest first. It belongs to the arena it was filled from.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Chain {
+    front: Option<u32>,
+    back: Option<u32>,
+    len: u32,
+}
+
+impl Chain {
+    pub(crate) fn len(&self) -> u32 {
+        self.len
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}
+
+/// The entries. An entry is in exactly one chain from its insertion to its removal; the caller knows which.
+#[derive(Clone, Debug)]
+pub(crate) struct Arena<T> {
+    entries: Vec<Entry<T>>,
+    free: Option<u32>,
+}
+
+#[derive(Clone, Debug)]
+struct Entry<T> {
+    generation: u32,
+    before: Option<u32>,
+    /// In a free entry: the next free one.
+    after: Option<u32>,
+    value: Option<T>,
+}
+
+impl<T> Arena<T> {
+    pub(crate) fn new() -> Self {
+        Self { entries: Vec::new(), free: None }
+    }
+
+    /// Adds `value` as the newest of `chain`.
+    pub(crate) fn push(&mut self, chain: &mut Chain, value: T) -> Key {
+        let index = match self.free {
+            Some(index) => {
+                self.free = self.entry(index).after;
+                index
+            }
+            None => {
+                self.entries.push(Entry { generation: 0, before: None, after: None, value: None });
+                u32::try_from(self.entries.len() - 1).expect("fewer requests than 2^32 fit in memory")
+            }
+        };
+        self.entry_mut(index).value = Some(value);
+        self.link(chain, index);
+        Key { index, generation: self.entry(index).generation }
+    }
+
+    /// Takes the entry out of `chain`, which must be the one it is in. Nothing if it is gone.
+    pub(crate) fn remove(&mut self, chain: &mut Chain, key: Key) -> Option<T> {
+        self.get(key)?;
+        self.unlink(chain, key.index);
+        let free = self.free.replace(key.index);
+        let entry = self.entry_mut(key.index);
+        entry.generation = entry.generation.wrapping_add(1);
+        entry.after = free;
+        entry.value.take()
+    }
+
+    /// Moves the entry from one chain to the end of another.
+    pub(crate) fn shift(&mut self, from: &mut Chain, to: &mut Chain, key: Key) {
+        if self.get(key).is_some() {
+            self.unlink(from, key.index);
+            self.link(to, key.index);
+        }
+    }
+
+    pub(crate) fn get(&self, key: Key) -> Option<&T> {
+        let entry = self.entries.get(key.index as usize)?;
+        if entry.generation == key.generation { entry.value.as_ref() } else { None }
+    }
+
+    pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
+        let entry = self.entries.get_mut(key.index as usize)?;
+        if entry.generation == key.generation { entry.value.as_mut() } else { None }
+    }
+
+    /// The oldest entry of `chain`.
+    pub(crate) fn front(&self, chain: &Chain) -> Option<(Key, &T)> {
+        self.at(chain.front)
+    }
+
+    /// The newest entry of `chain`.
+    pub(crate) fn back(&self, chain: &Chain) -> Option<(Key, &T)> {
+        self.at(chain.back)
+    }
+
+    fn at(&self, place: Option<u32>) -> Option<(Key, &T)> {
+        let index = place?;
+        let entry = self.entry(index);
+        Some((Key { index, generation: entry.generation }, entry.value.as_ref()?))
+    }
+
+    fn link(&mut self, chain: &mut Chain, index: u32) {
+        let entry = self.entry_mut(index);
+        entry.before = chain.back;
+        entry.after = None;
+        match chain.back.replace(index) {
+            Some(back) => self.entry_mut(back).after = Some(index),
+            None => chain.front = Some(index),
+        }
+        chain.len += 1;
+    }
+
+    fn unlink(&mut self, chain: &mut Chain, index: u32) {
+        let (before, after) = (self.entry(index).before, self.entry(index).after);
+        match before {
+            Some(before) => self.entry_mut(before).after = after,
+            None => chain.front = after,
+        }
+        match after {
+            Some(after) => self.entry_mut(after).before = before,
+            None => chain.back = before,
+        }
+        chain.len -= 1;
+    }
+
+    fn entry(&self, index: u32) -> &Entry<T> {
+        &self.entries[index as usize]
+    }
+
+    fn entry_mut(&mut self, index: u32) -> &mut Entry<T> {
+        &mut self.entries[index as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values(arena: &mut Arena<u32>, chain: &mut Chain) -> Vec<u32> {
+        let mut all = Vec::new();
+        while let Some((key, _)) = arena.front(chain) {
+            all.extend(arena.remove(chain, key));
+        }
+        all
+    }
+
+    #[test]
+    fn entries_come_back_in_the_order_they_were_pushed_less_the_removed() {
+        let (mut arena, mut chain) = (Arena::new(), Chain::default());
+        let keys: Vec<Key> = (0..6).map(|value| arena.push(&mut chain, value)).collect();
+        for gone in [0, 3, 5] {
+            assert_eq!(arena.remove(&mut chain, keys[gone]), Some(gone as u32));
+        }
+        assert_eq!(arena.back(&chain).map(|(_, value)| *value), Some(4));
+        assert_eq!(values(&mut arena, &mut chain), [1, 2, 4]);
+        assert!(chain.is_empty());
+    }
+
+    #[test]
+    fn an_old_key_does_not_find_the_entry_that_took_its_place() {
+        let (mut arena, mut chain) = (Arena::new(), Chain::default());
+        let old = arena.push(&mut chain, 1);
+        arena.remove(&mut chain, old);
+        let new = arena.push(&mut chain, 2);
+        assert_eq!(arena.get(old), None);
+        assert_eq!(arena.remove(&mut chain, old), None);
+        assert_eq!(arena.get(new), Some(&2));
+        assert_eq!(chain.len(), 1);
+    }
+
+    #[test]
+    fn a_shifted_entry_keeps_its_key() {
+        let (mut arena, mut one, mut two) = (Arena::new(), Chain::default(), Chain::default());
+        let keys: Vec<Key> = (0..3).map(|value| arena.push(&mut one, value)).collect();
+        arena.shift(&mut one, &mut two, keys[1]);
+        assert_eq!(arena.get(keys[1]), Some(&1));
+        assert_eq!(values(&mut arena, &mut one), [0, 2]);
+        assert_eq!(values(&mut arena, &mut two), [1]);
+    }
+}

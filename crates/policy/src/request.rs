@@ -37,6 +37,9 @@ pub enum Shed {
 }
 
 impl Shed {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::QueueFull, Self::QueueTimeout, Self::NoWorkers, Self::Stopping];
+
     /// The token for logs, metrics and response headers.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -1,8 +1,73 @@
-//! stub
-/// Actions.
-pub enum Action { /// grant
- Grant, /// reject
- Reject }
+//! What a worker is doing.
+//!
+//! ```text
+//!            spawn            first answer           silent, owes answers
+//! Waiting ----------> Starting ----------> Serving ----------------------> Suspect
+//!    ^                   |                 |  ^  ^                          |   |
+//!    |                   | start timeout   |  |  +------- an answer --------+   | no answer to the probe
+//!    |                   |                 |  |                                 v
+//!    |                   |     stop        |  +---- any byte (thawed) ------ Frozen
+//!    |                   |      +----------+                                    |
+//!    |                   |      v                                               | restart_after
+//!    |                   |   Draining ---- empty, or out of time ----+          |
+//!    |                   |                                           v          v
+//!    |                   +--------------------------------------> Stopping <----+
+//!    |                                                               |
+//!    |                                                               | grace over
+//!    |                                                               v
+//!    +------------------------ its process ended ---------------- Killing
+//! ```
+//! A process that ends goes to Waiting from wherever it was; one that the whole pool is to be rid of goes to Killing.
+
+use crate::Moment;
+use std::fmt;
+
+/// A worker's state, with what only that state knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// No process. One is spawned at `start_at`, or never if none is wanted.
+    Waiting { start_at: Option<Moment> },
+    /// Spawned; not ready yet.
+    Starting { deadline: Moment },
+    /// In rotation.
+    Serving,
+    /// Out of rotation until it answers its probe or anything else; frozen at `deadline`. A suspicion that comes with
+    /// those of half the pool looks like a stalled host and gets one more period: then it is `excused`.
+    Suspect { deadline: Moment, excused: bool },
+    /// Out of rotation until it sends a byte; restarted at `restart_at`.
+    Frozen { restart_at: Moment, probe: Probe },
+    /// No new requests; stopped once it is empty, or at `deadline`.
+    Draining { deadline: Moment },
+    /// SIGTERM was sent; SIGKILL follows at `deadline`.
+    Stopping { deadline: Moment },
+    /// SIGKILL was sent.
+    Killing,
+}
+
+/// A frozen worker's probe: left open, because a worker that thaws answers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Probe {
+    /// Sent; unanswered.
+    Open,
+    /// It found no connection; the next one goes out at this moment.
+    Next(Moment),
+}
+
+impl State {
+    pub(crate) fn phase(&self) -> Phase {
+        match self {
+            Self::Waiting { .. } => Phase::Waiting,
+            Self::Starting { .. } => Phase::Starting,
+            Self::Serving => Phase::Serving,
+            Self::Suspect { .. } => Phase::Suspect,
+            Self::Frozen { .. } => Phase::Frozen,
+            Self::Draining { .. } => Phase::Draining,
+            Self::Stopping { .. } => Phase::Stopping,
+            Self::Killing => Phase::Killing,
+        }
+    }
+}
+
 /// What a worker is doing, without the details: the word for logs, metrics and the status page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Phase {
@@ -23,8 +88,21 @@ pub enum Phase {
     /// Made to end (SIGKILL).
     Killing,
 }
+
 impl Phase {
-    /// The lower-case word of the status page.
+    /// All of them, in the order of a worker's life.
+    pub const ALL: [Self; 8] = [
+        Self::Waiting,
+        Self::Starting,
+        Self::Serving,
+        Self::Suspect,
+        Self::Frozen,
+        Self::Draining,
+        Self::Stopping,
+        Self::Killing,
+    ];
+
+    /// The lower-case word of logs, metrics and the status page.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
@@ -36,5 +114,11 @@ impl Phase {
             Self::Stopping => "stopping",
             Self::Killing => "killing",
         }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
     }
 }
