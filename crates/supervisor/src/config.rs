@@ -56,11 +56,17 @@ pub enum Source {
 /// Variables by name: set to a value, or (`None`) removed.
 pub type Environment = BTreeMap<String, Option<String>>;
 
-/// A request that any HTTP server answers from its event loop.
+/// A request that any HTTP server answers from its event loop: `OPTIONS *` unless the operator chose another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Probe {
     /// For example `OPTIONS`.
     pub method: String,
     /// For example `*`.
     pub target: String,
+}
+
+impl Default for Probe {
+    fn default() -> Self {
+        Self { method: "OPTIONS".to_owned(), target: "*".to_owned() }
+    }
 }

@@ -1,17 +1,26 @@
 //! A claim on one worker, as a guard.
 
-use crate::{Address, Pool};
-use policy::{LeaseId, Outcome, WorkerId};
+use crate::Address;
+use crate::pool::Shared;
+use policy::{LeaseId, Moment, Outcome, WorkerId};
+use std::sync::Arc;
+use std::time::Duration;
 
 /// A request's place at one worker. Dropping it gives the place back as [`Outcome::Cancelled`].
 #[derive(Debug)]
 pub struct Lease {
-    pool: Pool,
+    shared: Arc<Shared>,
     id: LeaseId,
-    address: Address,
+    address: Arc<Address>,
+    moved: Moment,
+    outcome: Outcome,
 }
 
 impl Lease {
+    pub(crate) fn new(shared: Arc<Shared>, id: LeaseId, address: Arc<Address>) -> Self {
+        Self { shared, id, address, moved: Moment::default(), outcome: Outcome::Cancelled }
+    }
+
     /// The worker to send to.
     pub fn worker(&self) -> WorkerId {
         self.id.worker
@@ -19,23 +28,34 @@ impl Lease {
 
     /// Where that worker listens.
     pub fn address(&self) -> &Address {
-        let _ = &self.pool;
         &self.address
     }
 
-    /// A byte of the answer came. Cheap to call for every piece of a body.
+    /// A byte of the answer came. Cheap to call for every piece of a body: the pool hears of it once in a while.
     pub fn moved(&mut self) {
-        todo!()
+        let now = self.shared.now();
+        if now.since(self.moved) >= MOVED_EVERY {
+            self.moved = now;
+            self.shared.moved(self.id, now);
+        }
     }
 
     /// The connection became a tunnel (101): it no longer counts against the worker's load.
     pub fn upgraded(&mut self) {
-        todo!()
+        self.shared.upgraded(self.id);
     }
 
     /// Gives the place back and says how it went.
-    pub fn finish(self, outcome: Outcome) {
-        let _ = outcome;
-        todo!()
+    pub fn finish(mut self, outcome: Outcome) {
+        self.outcome = outcome;
     }
 }
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        Shared::release(&self.shared, self.id, self.outcome);
+    }
+}
+
+/// Far below any silence limit, far above the distance of two pieces of a quick body.
+const MOVED_EVERY: Duration = Duration::from_millis(20);

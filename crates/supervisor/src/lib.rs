@@ -1,15 +1,28 @@
-//! Keeps the wanted workers alive and hands out leases.
+//! Keeps the wanted workers alive and hands out leases on them.
 //!
-//! (Signatures first; the bodies follow.)
+//! A thin shell around `policy`: the policy decides, this crate spawns, signals, probes and reaps, and tells it what
+//! happened. It speaks no HTTP beyond its probe. One file locks (`pool.rs`), one file kills (`process.rs`).
+
 mod address;
 mod config;
+mod environment;
+mod folder;
 mod lease;
+mod output;
+mod plan;
 mod pool;
+mod probe;
+mod process;
+mod sentinel;
+mod server;
 mod status;
 mod supervisor;
+
 pub use address::{Address, Stream};
 pub use config::{Environment, Line, PoolOptions, Probe, Source};
 pub use lease::Lease;
+pub use plan::{Plan, PlanError};
 pub use pool::{Pool, Unavailable};
+pub use sentinel::sentinel;
 pub use status::{PoolStatus, QueueStatus, RestartCount, WorkerStatus};
-pub use supervisor::{Ending, Plan, PlanError, StartError, Supervisor, sentinel};
+pub use supervisor::{Ending, StartError, Supervisor};

@@ -65,7 +65,7 @@ impl WorkerStatus {
 /// How often a slot was restarted for one reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RestartCount {
-    /// `crashed`, `failed_to_start`, `start_timeout`, `frozen`, `recycled`: a fixed set, so it may be a metric's label.
+    /// `crashed`, `failed_to_start`, `start_timeout`, `frozen`: a fixed set, so it may be a metric's label.
     pub reason: &'static str,
     /// How often, since the pool began.
     pub count: u64,

@@ -1,88 +1,35 @@
-//! Start, run, end.
+//! The task that carries out what the policy decides about processes.
 
-use crate::{Pool, PoolOptions};
+use crate::output::{self, Sink, Tail};
+use crate::plan::Launch;
+use crate::pool::{Pool, Shared};
+use crate::probe::{self, Answer};
+use crate::sentinel::Sentinel;
+use crate::{Plan, PlanError, PoolOptions, Source, environment, folder, process};
+use policy::{Action, Event, Exit, Phase, Report, Signal, Why, WorkerId};
+use rustix::process::Pid;
 use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{self, SignalKind};
+use tokio::task::{AbortHandle, JoinSet};
 
-/// What would run: the command after the address of a worker was worked in. `check` prints it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Plan {
-    /// The server that was recognised, for example `uvicorn`.
-    pub server: Option<&'static str>,
-    /// How a worker learns its address, in words: `--uds PATH`, `{port} in the command`, `PORT in the environment`.
-    pub address: String,
-    /// The command of the first worker, with its address filled in.
-    pub command: Vec<String>,
-}
-
-impl Plan {
-    /// Works the address into the command of a pool's first worker.
-    ///
-    /// # Errors
-    /// [`PlanError`] for a command that cannot be given an address of its own.
-    pub fn new(options: &PoolOptions) -> Result<Self, PlanError> {
-        let _ = options;
-        todo!()
-    }
-}
-
-/// A command that cannot work: bad usage (exit 64). Displays as one line with the remedy.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct PlanError(String);
-
-/// A pool that could not be started. Displays as one line with the remedy.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// Bad usage: exit 64.
-    #[error(transparent)]
-    Plan(#[from] PlanError),
-    /// The program of the command is not there, or may not be executed.
-    #[error("cannot run {program:?}: {source}")]
-    Program {
-        /// The first word of the command.
-        program: String,
-        /// What `execve(2)` or the search through PATH said.
-        source: io::Error,
-    },
-    /// The socket folder could not be made.
-    #[error("cannot create the socket folder {path}: {source}")]
-    Folder {
-        /// The folder.
-        path: String,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The sentinel could not be started.
-    #[error("cannot start the sentinel: {0}")]
-    Sentinel(io::Error),
-}
-
-/// The task that keeps a pool's workers alive.
+/// Keeps a pool's workers alive.
 #[derive(Debug)]
-pub struct Supervisor {}
-
-impl Supervisor {
-    /// Makes the socket folder and starts the sentinel; workers start with [`run`](Self::run). To be called on the
-    /// thread that will run it, which must live as long as the process: workers die with the thread that
-    /// spawned them (`PR_SET_PDEATHSIG`, prctl(2)).
-    ///
-    /// # Errors
-    /// [`StartError`], one line each.
-    pub fn new(options: PoolOptions) -> Result<Self, StartError> {
-        let _ = options;
-        todo!()
-    }
-
-    /// A handle for the proxy and the console.
-    pub fn pool(&self) -> Pool {
-        todo!()
-    }
-
-    /// Runs until every worker ended after [`Pool::stop`] or [`Pool::kill`], or the pool gave up. Logs each change
-    /// of a worker's state by `tracing` (target `worker`; fields `worker`, `pid`, `was`, `now`, `why`).
-    pub async fn run(self) -> Ending {
-        todo!()
-    }
+pub struct Supervisor {
+    options: PoolOptions,
+    plan: Plan,
+    folder: folder::Folder,
+    shared: Arc<Shared>,
+    sentinel: Option<Sentinel>,
+    /// The live processes, one a slot at the most.
+    children: Vec<Option<Child>>,
+    /// Readiness, probes, and the last words of ended processes.
+    tasks: JoinSet<Told>,
+    /// What each slot's last process printed at its end.
+    last_words: Vec<String>,
+    gave_up: Option<String>,
+    killed: bool,
 }
 
 /// How a pool ended.
@@ -96,11 +43,308 @@ pub enum Ending {
     GaveUp(String),
 }
 
-/// The body of the sentinel process: reads which process groups live from its standard input, and when that ends
-/// kills the ones that are left. Returns when its work is done.
-///
-/// # Errors
-/// When its standard input cannot be read.
-pub fn sentinel() -> io::Result<()> {
-    todo!()
+/// A pool that could not be started. Displays as one line with the remedy.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Bad usage.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The program of the command is not there, or may not be executed.
+    #[error("cannot run {program:?}: {source}; is it installed, and on the PATH?")]
+    Program {
+        /// The first word of the command.
+        program: String,
+        /// What the search through PATH said.
+        source: io::Error,
+    },
+    /// The socket folder could not be made.
+    #[error("cannot create a socket folder in {path:?}: {source}; choose another with runtime_directory")]
+    Folder {
+        /// Its parent.
+        path: std::path::PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The sentinel could not be started.
+    #[error("cannot start the sentinel process: {0}")]
+    Sentinel(io::Error),
+    /// Signals cannot be received.
+    #[error("cannot watch for ended processes: {0}")]
+    Signals(io::Error),
 }
+
+#[derive(Debug)]
+struct Child {
+    worker: WorkerId,
+    pid: Pid,
+    address: Arc<crate::Address>,
+    tail: Tail,
+    readers: JoinSet<()>,
+    /// The question that is open: ready, or alive.
+    question: Option<AbortHandle>,
+}
+
+/// What a task has to tell.
+#[derive(Debug)]
+enum Told {
+    Event(Event),
+    Ended { worker: WorkerId, exit: Exit, last_words: String },
+}
+
+impl Supervisor {
+    /// Makes the socket folder and starts the sentinel; workers start with [`run`](Self::run). To be called on the
+    /// thread that will run it, which must live as long as the process: workers die with the thread that
+    /// spawned them (`PR_SET_PDEATHSIG`, prctl(2)).
+    ///
+    /// # Errors
+    /// [`StartError`], one line each.
+    pub fn new(options: PoolOptions) -> Result<Self, StartError> {
+        let plan = Plan::new(&options)?;
+        folder::find_program(&options)
+            .map_err(|source| StartError::Program { program: options.command[0].clone(), source })?;
+        let folder = folder::Folder::create(&options.runtime_directory, &options.name)
+            .map_err(|source| StartError::Folder { path: options.runtime_directory.clone(), source })?;
+        let sentinel = match &options.sentinel {
+            Some(command) => Some(Sentinel::start(command, folder.path()).map_err(StartError::Sentinel)?),
+            None => None,
+        };
+        let shared = Arc::new(Shared::new(&options.name, plan.keep_alive, options.policy.clone()));
+        let slots = usize::from(options.policy.workers.get());
+        Ok(Self {
+            plan,
+            folder,
+            shared,
+            sentinel,
+            children: std::iter::repeat_with(|| None).take(slots).collect(),
+            tasks: JoinSet::new(),
+            last_words: vec![String::new(); slots],
+            gave_up: None,
+            killed: false,
+            options,
+        })
+    }
+
+    /// A handle for the proxy and the console.
+    pub fn pool(&self) -> Pool {
+        Pool { shared: Arc::clone(&self.shared) }
+    }
+
+    /// Runs until every worker ended after [`Pool::stop`] or [`Pool::kill`], or the pool gave up. Logs each change
+    /// of a worker's state by `tracing` (target `worker`; fields `worker`, `pid`, `was`, `now`, `why`).
+    ///
+    /// # Errors
+    /// [`StartError::Signals`] when the runtime cannot watch for SIGCHLD.
+    pub async fn run(mut self) -> Result<Ending, StartError> {
+        let mut ended = unix::signal(SignalKind::child()).map_err(StartError::Signals)?;
+        loop {
+            let alarm = loop {
+                match self.shared.next_action() {
+                    Ok(action) => self.carry_out(action),
+                    Err(alarm) => break alarm,
+                }
+            };
+            if self.shared.has_ended() && self.children.iter().all(Option::is_none) {
+                return Ok(match self.gave_up {
+                    Some(words) => Ending::GaveUp(words),
+                    None if self.killed => Ending::Killed,
+                    None => Ending::Stopped,
+                });
+            }
+            let shared = Arc::clone(&self.shared);
+            let alarm = async {
+                match alarm {
+                    Some(moment) => tokio::time::sleep_until(shared.instant(moment)).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = shared.wake.notified() => {}
+                () = alarm => Shared::handle_timeout(&shared),
+                _ = ended.recv() => self.reap(),
+                Some(told) = self.tasks.join_next() => if let Ok(told) = told { self.hear(told) },
+            }
+        }
+    }
+
+    fn carry_out(&mut self, action: Action) {
+        match action {
+            Action::Spawn(worker) => self.spawn(worker),
+            Action::Signal(worker, signal) => {
+                self.killed |= signal == Signal::Kill;
+                if let Some(child) = self.child(worker) {
+                    process::signal_group(child.pid, signal);
+                }
+            }
+            Action::Probe(worker) => self.probe(worker),
+            Action::Report(report) => {
+                self.log(&report);
+                self.shared.changed.notify_waiters();
+            }
+            Action::GiveUp => self.gave_up = Some(self.last_words()),
+            Action::Grant(..) | Action::Reject(..) => unreachable!("delivered where they were decided"),
+        }
+    }
+
+    fn spawn(&mut self, worker: WorkerId) {
+        match self.try_spawn(worker) {
+            Ok(child) => {
+                self.shared.began(
+                    worker,
+                    child.pid.as_raw_nonzero().get().unsigned_abs(),
+                    Arc::clone(&child.address),
+                );
+                if let Some(sentinel) = &mut self.sentinel {
+                    sentinel.watch(child.pid);
+                }
+                self.children[worker.slot.index()] = Some(child);
+            }
+            Err(error) => {
+                tracing::error!(target: "worker", worker = self.name_of(worker), %error, "cannot spawn");
+                Shared::handle(&self.shared, Event::SpawnFailed(worker));
+            }
+        }
+    }
+
+    fn try_spawn(&mut self, worker: WorkerId) -> io::Result<Child> {
+        let Launch { command, address, port, inherited } = self.plan.launch(worker, self.folder.path())?;
+        let variables =
+            environment::of_worker(std::env::vars_os(), &self.options.environment, &address, port);
+        let directory = self.options.directory.as_deref();
+        let mut process = process::spawn(&command, variables, directory, inherited.as_ref())?;
+        let pid = Pid::from_child(&process);
+        let (tail, mut readers) = (Tail::default(), JoinSet::new());
+        let sink =
+            Sink { lines: self.options.output.clone(), dropped: Arc::clone(&self.shared.lines_dropped) };
+        let streams = [
+            (process.stdout.take().map(Into::into), Source::Stdout),
+            (process.stderr.take().map(Into::into), Source::Stderr),
+        ];
+        for (fd, source) in streams {
+            if let Some(fd) = fd {
+                readers.spawn(output::read(fd, self.name_of(worker), source, sink.clone(), tail.clone()));
+            }
+        }
+        let address = Arc::new(address);
+        let question = self.tasks.spawn({
+            let (address, probe) = (Arc::clone(&address), self.options.probe.clone());
+            async move {
+                probe::await_ready(&address, &probe).await;
+                Told::Event(Event::Ready(worker))
+            }
+        });
+        Ok(Child { worker, pid, address, tail, readers, question: Some(question) })
+    }
+
+    fn probe(&mut self, worker: WorkerId) {
+        let probe = self.options.probe.clone();
+        let Some(child) = self.children[worker.slot.index()].as_mut().filter(|child| child.worker == worker)
+        else {
+            return;
+        };
+        if let Some(earlier) = child.question.take() {
+            earlier.abort();
+        }
+        let address = Arc::clone(&child.address);
+        child.question = Some(self.tasks.spawn(async move {
+            Told::Event(match probe::ask(&address, &probe).await {
+                Answer::Http | Answer::Other => Event::ProbeAnswered(worker),
+                Answer::None => Event::ProbeFailed(worker),
+            })
+        }));
+    }
+
+    /// Looks which children ended, and lets each one's last words arrive before its end is told.
+    fn reap(&mut self) {
+        for place in &mut self.children {
+            let Some(exit) = place.as_ref().and_then(|child| process::reap(child.pid)) else { continue };
+            let Some(child) = place.take() else { continue };
+            if let Some(question) = &child.question {
+                question.abort();
+            }
+            if let Some(sentinel) = &mut self.sentinel {
+                sentinel.forget(child.pid);
+            }
+            let Child { worker, tail, mut readers, address, .. } = child;
+            if let crate::Address::Unix(path) = &*address {
+                let _ = std::fs::remove_file(path);
+            }
+            self.tasks.spawn(async move {
+                let all_read = async { while readers.join_next().await.is_some() {} };
+                // What survived the kill of the group (it left it) may hold the pipe for ever.
+                let _ = tokio::time::timeout(LAST_WORDS, all_read).await;
+                Told::Ended { worker, exit, last_words: tail.text() }
+            });
+        }
+        if process::adopts_orphans() {
+            let ours: Vec<Pid> = self.children.iter().flatten().map(|child| child.pid).collect();
+            let sentinel = self.sentinel.as_ref().map(Sentinel::pid);
+            process::reap_orphans(|pid| ours.contains(&pid) || sentinel == Some(pid));
+        }
+    }
+
+    fn hear(&mut self, told: Told) {
+        match told {
+            Told::Event(event) => Shared::handle(&self.shared, event),
+            Told::Ended { worker, exit, last_words } => {
+                self.last_words[worker.slot.index()] = last_words;
+                Shared::handle(&self.shared, Event::Exited(worker, exit));
+                self.shared.ended(worker);
+            }
+        }
+    }
+
+    fn child(&self, worker: WorkerId) -> Option<&Child> {
+        self.children[worker.slot.index()].as_ref().filter(|child| child.worker == worker)
+    }
+
+    /// One line a change. Suspicions come and go wherever requests wait for long, and are for those who look closely.
+    fn log(&self, report: &Report) {
+        let Report { worker, was, now, why } = *report;
+        let name = self.name_of(worker);
+        let pid = self.child(worker).map(|child| child.pid.as_raw_nonzero().get());
+        let (was, now, last_output) = (was.as_str(), now.as_str(), &self.last_words[worker.slot.index()]);
+        match (report.was, report.now) {
+            (Phase::Starting, Phase::Waiting) => {
+                let hint = hint(&why);
+                tracing::error!(target: "worker", worker = name, was, now, why = %format!("{why} before it was ready{hint}"), last_output);
+            }
+            (Phase::Serving | Phase::Suspect | Phase::Frozen, Phase::Waiting) => {
+                tracing::error!(target: "worker", worker = name, was, now, %why, last_output);
+            }
+            (_, Phase::Frozen)
+            | (Phase::Frozen, _)
+            | (Phase::Starting, Phase::Stopping)
+            | (_, Phase::Killing) => {
+                tracing::warn!(target: "worker", worker = name, pid, was, now, %why);
+            }
+            (Phase::Serving, Phase::Suspect) | (Phase::Suspect, Phase::Serving) => {
+                tracing::debug!(target: "worker", worker = name, pid, was, now, %why);
+            }
+            _ => tracing::info!(target: "worker", worker = name, pid, was, now, %why),
+        }
+    }
+
+    /// Why the pool gives up, for the one line that the program ends with.
+    fn last_words(&self) -> String {
+        let attempts = self.options.policy.start.attempts;
+        let words = self.last_words.iter().find(|words| !words.is_empty());
+        let words = words.map_or("they printed nothing", String::as_str);
+        format!("no worker became ready in {attempts} attempts each; the last output of one: {words}")
+    }
+
+    fn name_of(&self, worker: WorkerId) -> String {
+        format!("{}.{}", self.options.name, worker.slot)
+    }
+}
+
+/// What the exit code of a server that could not start tells.
+fn hint(why: &Why) -> &'static str {
+    match why {
+        Why::Exited { exit: Exit::Code(3), .. } => " (code 3: the server says that it cannot boot the app)",
+        Why::Exited { exit: Exit::Code(126 | 127), .. } => " (the shell could not run the command)",
+        _ => "",
+    }
+}
+
+/// How long a dead worker's output may take to arrive.
+const LAST_WORDS: Duration = Duration::from_millis(200);

@@ -1,0 +1,57 @@
+//! The two questions that a worker is asked: are you ready, and are you alive?
+//!
+//! Both are a request on a fresh connection. An idle connection or a helper thread could answer for a process whose
+//! event loop is stuck; a fresh connection has to be accepted, read and answered by the loop itself. `OPTIONS *` is
+//! HTTP's own ping (RFC 9110 section 9.3.7): every server answers it, by some status.
+
+use crate::{Address, Probe, Stream};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// How a probe ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// An HTTP response began.
+    Http,
+    /// The worker did something with the connection: it sent other bytes, or closed it.
+    Other,
+    /// No connection.
+    None,
+}
+
+/// Asks once and waits for as long as it takes: a worker that thaws answers late, and that is worth knowing.
+pub(crate) async fn ask(address: &Address, probe: &Probe) -> Answer {
+    match address.connect().await {
+        Ok(stream) => converse(stream, probe).await,
+        Err(_) => Answer::None,
+    }
+}
+
+/// Asks until there is an HTTP answer.
+pub(crate) async fn await_ready(address: &Address, probe: &Probe) {
+    let mut pause = FIRST_PAUSE;
+    while ask(address, probe).await != Answer::Http {
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+async fn converse(mut stream: Stream, probe: &Probe) -> Answer {
+    let request = format!(
+        "{} {} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: antifreeze-probe\r\nConnection: close\r\n\r\n",
+        probe.method, probe.target
+    );
+    if stream.write_all(request.as_bytes()).await.is_err() {
+        return Answer::Other;
+    }
+    let mut start = [0; HTTP.len()];
+    match stream.read_exact(&mut start).await {
+        Ok(_) if start == *HTTP => Answer::Http,
+        Ok(_) | Err(_) => Answer::Other,
+    }
+}
+
+const HTTP: &[u8; 5] = b"HTTP/";
+
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
