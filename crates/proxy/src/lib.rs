@@ -1,1 +1,26 @@
-//! proxy
+//! One request in, one response out.
+//!
+//! The data plane: each thread has a runtime, a listening socket and idle connections of its own, and shares with the
+//! others nothing but the pool, whose counts are exact. It knows leases, and nothing of processes.
+
+mod access;
+mod download;
+mod error;
+mod forward;
+mod listener;
+mod metrics;
+mod options;
+mod request;
+mod route;
+mod server;
+mod shard;
+mod tunnel;
+mod upload;
+mod upstream;
+mod watch;
+
+pub use access::{AccessLine, AccessSink};
+pub use listener::{BindError, Endpoint, EndpointError, Listeners};
+pub use metrics::Metrics;
+pub use options::{Limits, Options, Timeouts};
+pub use server::{Running, start};

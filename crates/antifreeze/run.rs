@@ -1,0 +1,127 @@
+//! Start, run, drain, stop.
+
+use crate::args::Front;
+use anyhow::Context;
+use policy::PoolConfig;
+use proxy::{Listeners, Metrics, Options};
+use std::io::Write;
+use std::num::NonZeroU16;
+use std::process::ExitCode;
+use std::sync::mpsc::{self, Receiver};
+use std::time::Duration;
+use supervisor::{Ending, Line, Plan, PoolOptions, Probe, Source, StartError, Supervisor};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Bad usage (EX_USAGE of sysexits.h).
+pub(crate) fn usage() -> ExitCode {
+    ExitCode::from(64)
+}
+
+/// Runs the built-in workers, and says what to try.
+pub(crate) fn demo(front: &Front) -> anyhow::Result<ExitCode> {
+    let own = std::env::current_exe()?.to_string_lossy().into_owned();
+    println!(
+        "Try: curl ADDRESS/   curl ADDRESS/slow?ms=3000   curl ADDRESS/freeze?ms=5000   curl ADDRESS/crash"
+    );
+    run(front, vec![own, "demo-worker".to_owned(), "--uds".to_owned(), "{socket}".to_owned()])
+}
+
+/// Runs until a signal ends it.
+pub(crate) fn run(front: &Front, command: Vec<String>) -> anyhow::Result<ExitCode> {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
+    let processors =
+        std::thread::available_parallelism().ok().and_then(|count| u16::try_from(count.get()).ok());
+    let processors = processors.and_then(NonZeroU16::new).unwrap_or(NonZeroU16::MIN);
+    let mut policy = PoolConfig::new(front.workers.unwrap_or(processors));
+    policy.max_in_flight = front.max_in_flight.unwrap_or(policy.max_in_flight);
+    policy.freeze.restart_after =
+        front.restart_after.map_or(policy.freeze.restart_after, Duration::from_secs);
+    let drain = policy.stop.drain_timeout;
+    let (output, lines) = mpsc::sync_channel(4096);
+    let options = PoolOptions {
+        name: "web".to_owned(),
+        command,
+        directory: None,
+        environment: supervisor::Environment::new(),
+        policy,
+        probe: Probe::default(),
+        runtime_directory: std::env::temp_dir(),
+        keep_alive: None,
+        sentinel: Some(vec![std::env::current_exe()?.to_string_lossy().into_owned(), "sentinel".to_owned()]),
+        output,
+    };
+    if let Err(error) = Plan::new(&options) {
+        eprintln!("antifreeze: {error}");
+        return Ok(usage());
+    }
+    let threads = front.threads.unwrap_or(processors).get();
+    let listeners = Listeners::bind(&front.listen, usize::from(threads))?;
+    std::thread::Builder::new().name("output".to_owned()).spawn(move || print(&lines))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate()).context("cannot wait for signals")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for signals")?;
+        let supervisor = match Supervisor::new(options) {
+            Ok(supervisor) => supervisor,
+            Err(error @ (StartError::Plan(_) | StartError::Program { .. })) => {
+                eprintln!("antifreeze: {error}");
+                return Ok(usage());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let pool = supervisor.pool();
+        let metrics = Metrics::register(&prometheus::Registry::new())?;
+        let running = proxy::start(&pool, &Options::default(), &metrics, listeners)?;
+        for endpoint in running.endpoints() {
+            tracing::info!("listening on {endpoint}");
+        }
+        let forced = std::cell::Cell::new(false);
+        let ending = async {
+            let mut signalled = async || {
+                tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+            };
+            signalled().await;
+            tracing::info!("draining: a second signal ends it at once");
+            running
+                .drain(drain, async {
+                    signalled().await;
+                    forced.set(true);
+                })
+                .await;
+            if forced.get() {
+                pool.kill();
+            } else {
+                pool.stop();
+            }
+            signalled().await;
+            forced.set(true);
+            pool.kill();
+            std::future::pending::<()>().await;
+        };
+        let ended = tokio::select! {
+            ended = supervisor.run() => ended?,
+            () = ending => unreachable!("it waits for the supervisor to end"),
+        };
+        Ok(match ended {
+            Ending::GaveUp(words) => {
+                eprintln!("antifreeze: {words}");
+                ExitCode::FAILURE
+            }
+            Ending::Stopped | Ending::Killed if forced.get() => ExitCode::FAILURE,
+            Ending::Stopped | Ending::Killed => ExitCode::SUCCESS,
+        })
+    })
+}
+
+/// Prints what workers print, each line with the worker's name.
+fn print(lines: &Receiver<Line>) {
+    for Line { worker, source, mut text } in lines {
+        text.push(b'\n');
+        let line = [format!("{worker} | ").as_bytes(), &text].concat();
+        // A closed or full terminal must not end the workers.
+        let _ = match source {
+            Source::Stdout => std::io::stdout().write_all(&line),
+            Source::Stderr => std::io::stderr().write_all(&line),
+        };
+    }
+}

@@ -1,0 +1,100 @@
+//! What the proxy itself answers, and with which status: one `match`.
+
+use crate::download::Download;
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::{HeaderName, Response, StatusCode};
+use supervisor::Unavailable;
+
+/// A request that did not get a worker's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Error {
+    /// The request breaks HTTP's rules, by these words.
+    Malformed(&'static str),
+    /// The body is longer than the limit.
+    BodyTooLarge,
+    /// The client stopped sending its body.
+    BodyTimeout,
+    /// CONNECT: this is no forward proxy.
+    Connect,
+    /// `Max-Forwards: 0`: the answer is ours (RFC 9110 section 7.6.2).
+    LastHop,
+    /// A transfer coding other than chunked (RFC 9112 section 6.1).
+    Coding,
+    /// No worker.
+    Unavailable(Unavailable),
+    /// No worker took the connection, in several attempts.
+    Unreachable,
+    /// The worker's connection broke before its answer began.
+    Lost,
+    /// What the worker sent is not HTTP.
+    BadAnswer,
+    /// The worker's answer did not begin in time.
+    AnswerTimeout,
+}
+
+/// Says who made the answer and why, in the words of the logs and metrics.
+pub(crate) const REASON: HeaderName = HeaderName::from_static("x-antifreeze");
+
+impl Error {
+    /// Status, the reason's token, and a sentence for people.
+    fn verdict(self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Self::Malformed(words) => (StatusCode::BAD_REQUEST, "malformed", words),
+            Self::BodyTooLarge => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The request body is longer than allowed.")
+            }
+            Self::BodyTimeout => {
+                (StatusCode::REQUEST_TIMEOUT, "body_timeout", "The request body did not arrive in time.")
+            }
+            Self::Connect => (StatusCode::METHOD_NOT_ALLOWED, "connect", "CONNECT is not served here."),
+            Self::LastHop => (StatusCode::OK, "last_hop", "Max-Forwards ends at this proxy."),
+            Self::Coding => {
+                (StatusCode::NOT_IMPLEMENTED, "coding", "The only transfer coding understood is chunked.")
+            }
+            Self::Unavailable(Unavailable(refusal)) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                refusal.why.as_str(),
+                "No worker can take the request now; try again later.",
+            ),
+            Self::Unreachable => (StatusCode::BAD_GATEWAY, "unreachable", "No worker accepted a connection."),
+            Self::Lost => {
+                (StatusCode::BAD_GATEWAY, "lost", "The worker's connection broke before it answered.")
+            }
+            Self::BadAnswer => (StatusCode::BAD_GATEWAY, "bad_answer", "The worker's answer was not HTTP."),
+            Self::AnswerTimeout => {
+                (StatusCode::GATEWAY_TIMEOUT, "answer_timeout", "The worker did not answer in time.")
+            }
+        }
+    }
+
+    /// The answer to the client: a problem document (RFC 9457).
+    pub(crate) fn into_response(self) -> Response<Download> {
+        let (status, reason, words) = self.verdict();
+        let title = status.canonical_reason().unwrap_or("Error");
+        let number = status.as_u16();
+        let body = format!(
+            "{{\"title\":\"{title}\",\"status\":{number},\"detail\":\"{words}\",\"reason\":\"{reason}\"}}\n"
+        );
+        let mut response = Response::new(Download::own(body.into()));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(REASON, HeaderValue::from_static(reason));
+        match self {
+            Self::Unavailable(Unavailable(refusal)) => {
+                let whole = refusal.retry_after.as_millis().div_ceil(1000).max(1);
+                headers.insert(RETRY_AFTER, HeaderValue::from(u64::try_from(whole).unwrap_or(u64::MAX)));
+            }
+            Self::Connect => {
+                headers
+                    .insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+            }
+            // What follows on the connection cannot be trusted to be the next request.
+            Self::Malformed(_) | Self::Coding | Self::BodyTooLarge | Self::BodyTimeout => {
+                headers.insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Self::LastHop | Self::Unreachable | Self::Lost | Self::BadAnswer | Self::AnswerTimeout => {}
+        }
+        response
+    }
+}

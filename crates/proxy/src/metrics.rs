@@ -1,0 +1,163 @@
+//! What the proxy counts. Handles are resolved once; threads count for themselves and add up a few times a second, so that
+//! the path of a request touches no memory that another thread writes.
+
+use prometheus::local::{LocalHistogram, LocalIntCounter};
+use prometheus::{
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, core::Collector,
+};
+use std::time::Duration;
+
+/// The proxy's families in a registry.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    requests: IntCounterVec,
+    total: Histogram,
+    queue_wait: Histogram,
+    worker_response: Histogram,
+    retries: IntCounterVec,
+    lost_lines: IntCounter,
+    /// Open client connections.
+    pub(crate) connections: IntGauge,
+}
+
+impl Metrics {
+    /// Makes the families and registers them.
+    ///
+    /// # Errors
+    /// When the registry holds families of these names already.
+    pub fn register(registry: &Registry) -> prometheus::Result<Self> {
+        let histogram = |name: &str, help: &str| {
+            Histogram::with_opts(HistogramOpts::new(name, help).buckets(BUCKETS.to_vec()))
+        };
+        let metrics = Self {
+            requests: IntCounterVec::new(
+                Opts::new(
+                    "antifreeze_requests_total",
+                    "Requests answered, by status code; 499: the client left.",
+                ),
+                &["code"],
+            )?,
+            total: histogram(
+                "antifreeze_request_duration_seconds",
+                "From a request's head to the end of its answer.",
+            )?,
+            queue_wait: histogram("antifreeze_queue_wait_seconds", "Until a worker was assigned.")?,
+            worker_response: histogram(
+                "antifreeze_worker_response_seconds",
+                "From the assignment of a worker to the head of its answer.",
+            )?,
+            retries: IntCounterVec::new(
+                Opts::new(
+                    "antifreeze_retries_total",
+                    "Requests sent again, by why the first attempt failed.",
+                ),
+                &["reason"],
+            )?,
+            lost_lines: IntCounter::new(
+                "antifreeze_access_lines_dropped_total",
+                "Access log lines that found the log's buffer full.",
+            )?,
+            connections: IntGauge::new("antifreeze_client_connections", "Open client connections.")?,
+        };
+        let families: [Box<dyn Collector>; 7] = [
+            Box::new(metrics.requests.clone()),
+            Box::new(metrics.total.clone()),
+            Box::new(metrics.queue_wait.clone()),
+            Box::new(metrics.worker_response.clone()),
+            Box::new(metrics.retries.clone()),
+            Box::new(metrics.lost_lines.clone()),
+            Box::new(metrics.connections.clone()),
+        ];
+        for family in families {
+            registry.register(family)?;
+        }
+        Ok(metrics)
+    }
+
+    /// One thread's own counts.
+    pub(crate) fn tally(&self) -> Tally {
+        Tally {
+            requests: Vec::new(),
+            total: self.total.local(),
+            queue_wait: self.queue_wait.local(),
+            worker_response: self.worker_response.local(),
+            retries: RETRIES.map(|reason| self.retries.with_label_values(&[reason]).local()),
+            lost_lines: self.lost_lines.local(),
+            shared: self.clone(),
+        }
+    }
+}
+
+/// Why a request was sent again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Retry {
+    /// Nobody accepted the connection.
+    Refused,
+    /// An idle connection was closed before anything was sent on it.
+    Unsent,
+    /// An idle connection broke under a safe request, before a byte of the answer.
+    Lost,
+}
+
+const RETRIES: [&str; 3] = ["refused", "unsent", "lost"];
+
+/// From half a millisecond to a minute.
+const BUCKETS: &[f64] =
+    &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+
+/// Counts of one thread since it last added them up.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    /// By status code, in the order of first appearance: a handful.
+    requests: Vec<(u16, LocalIntCounter)>,
+    total: LocalHistogram,
+    queue_wait: LocalHistogram,
+    worker_response: LocalHistogram,
+    retries: [LocalIntCounter; RETRIES.len()],
+    lost_lines: LocalIntCounter,
+    shared: Metrics,
+}
+
+impl Tally {
+    pub(crate) fn request(&mut self, status: u16, took: Duration) {
+        self.total.observe(took.as_secs_f64());
+        if let Some((_, counter)) = self.requests.iter().find(|(code, _)| *code == status) {
+            counter.inc();
+            return;
+        }
+        // Workers choose the codes, but HTTP has no more than three digits of them.
+        let counter = self.shared.requests.with_label_values(&[&status.to_string()]).local();
+        counter.inc();
+        self.requests.push((status, counter));
+    }
+
+    pub(crate) fn waited(&mut self, wait: Duration) {
+        self.queue_wait.observe(wait.as_secs_f64());
+    }
+
+    pub(crate) fn answered(&mut self, after: Duration) {
+        self.worker_response.observe(after.as_secs_f64());
+    }
+
+    pub(crate) fn retried(&mut self, why: Retry) {
+        self.retries[why as usize].inc();
+    }
+
+    pub(crate) fn lost_line(&mut self) {
+        self.lost_lines.inc();
+    }
+
+    /// Adds this thread's counts to everybody's.
+    pub(crate) fn flush(&mut self) {
+        for (_, counter) in &self.requests {
+            counter.flush();
+        }
+        self.total.flush();
+        self.queue_wait.flush();
+        self.worker_response.flush();
+        for counter in &self.retries {
+            counter.flush();
+        }
+        self.lost_lines.flush();
+    }
+}

@@ -1,0 +1,80 @@
+//! The proxy's limits. The defaults are here and nowhere else.
+
+use crate::access::AccessSink;
+use ipnet::IpNet;
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// What the operator decided about connections and requests.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// When the proxy stops waiting.
+    pub timeouts: Timeouts,
+    /// What the proxy refuses to read.
+    pub limits: Limits,
+    /// Peers whose `X-Forwarded-*` and `X-Request-Id` are believed; those of others are replaced.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Where one line a request goes, if anywhere.
+    pub access: Option<AccessSink>,
+}
+
+impl Options {
+    /// Whether the forwarding headers of a peer are believed. Whoever reaches a unix socket was let in by its mode.
+    pub(crate) fn trusts(&self, peer: Option<IpAddr>) -> bool {
+        peer.is_none_or(|peer| self.trusted_proxies.iter().any(|block| block.contains(&peer.to_canonical())))
+    }
+}
+
+/// How long each step may take. `None`: for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From the first byte of a request to the end of its header: 408.
+    pub header: Option<Duration>,
+    /// Between two pieces of a request body that the proxy waits for: 408.
+    pub body_idle: Option<Duration>,
+    /// From the request, sent, to the head of its answer: 504.
+    pub response_start: Option<Duration>,
+    /// Between two pieces of an answer, whoever is slow: the connection is cut.
+    pub stream_idle: Option<Duration>,
+    /// Between two requests of a client: the connection is closed.
+    pub keep_alive: Option<Duration>,
+    /// Without a byte in either direction of a tunnel (WebSocket): the tunnel is cut.
+    pub tunnel_idle: Option<Duration>,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            header: Some(Duration::from_secs(15)),
+            body_idle: Some(Duration::from_secs(30)),
+            response_start: Some(Duration::from_secs(60)),
+            stream_idle: Some(Duration::from_secs(300)),
+            keep_alive: Some(Duration::from_secs(75)),
+            tunnel_idle: Some(Duration::from_secs(3600)),
+        }
+    }
+}
+
+/// How much of a request is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a request's head: 431, or 414 if the target alone is longer.
+    pub header_bytes: usize,
+    /// Fields of a request's head: 431.
+    pub header_count: usize,
+    /// Bytes of a request's body: 413. `None`: no limit.
+    pub body_bytes: Option<u64>,
+    /// Client connections of each thread; more wait in the kernel's queue.
+    pub connections: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            header_bytes: 64 * 1024,
+            header_count: 100,
+            body_bytes: Some(1024 * 1024 * 1024),
+            connections: 16 * 1024,
+        }
+    }
+}

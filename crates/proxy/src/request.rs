@@ -1,0 +1,251 @@
+//! A client's request made fit for a worker: checked where leniency would be dangerous, stripped of what concerns one
+//! connection alone, and told where it comes from.
+
+use crate::error::Error;
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, EXPECT, Entry, HOST, HeaderMap, HeaderName, HeaderValue, MAX_FORWARDS,
+    PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
+};
+use http::request::Parts;
+use http::{Method, Uri, Version};
+use std::net::IpAddr;
+
+/// Where a request came from, as forwarding headers tell it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Origin {
+    /// The client's address; nothing for a unix socket.
+    pub(crate) peer: Option<IpAddr>,
+    /// Whether the peer's own forwarding headers are kept.
+    pub(crate) trusted: bool,
+}
+
+/// What the rest of the way has to know about a request.
+#[derive(Debug)]
+pub(crate) struct Wishes {
+    /// The client asked to change protocols, and to which (RFC 9110 section 7.8).
+    pub(crate) upgrade: Option<HeaderValue>,
+    /// The client waits for a 100 before it sends its body (RFC 9110 section 10.1.1).
+    pub(crate) expects_continue: bool,
+}
+
+pub(crate) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub(crate) const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+pub(crate) const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+const FORWARDED: HeaderName = HeaderName::from_static("forwarded");
+const PROXY: HeaderName = HeaderName::from_static("proxy");
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+
+/// Fields about one connection, never passed on (RFC 9110 section 7.6.1).
+const HOP_BY_HOP: [HeaderName; 7] =
+    [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE, PROXY_AUTHORIZATION];
+
+/// Fields that say who the client is: what a stranger claims in them is dropped.
+const IDENTITY: [HeaderName; 5] = [FORWARDED_FOR, FORWARDED_PROTO, FORWARDED_HOST, REAL_IP, FORWARDED];
+
+/// Checks the head and turns it into the one for the worker.
+///
+/// # Errors
+/// The answer to give instead.
+pub(crate) fn prepare(
+    parts: &mut Parts,
+    origin: Origin,
+    new_id: impl FnOnce() -> HeaderValue,
+) -> Result<Wishes, Error> {
+    if parts.method == Method::CONNECT {
+        return Err(Error::Connect);
+    }
+    check_framing(parts)?;
+    let host = take_host(parts)?;
+    let http_1_1 = parts.version == Version::HTTP_11;
+    let headers = &mut parts.headers;
+    let trailers = has_token(headers, &TE, "trailers");
+    let upgrade = headers
+        .get(UPGRADE)
+        .filter(|_| http_1_1 && has_token(headers, &CONNECTION, "upgrade"))
+        .filter(|protocol| !protocol.as_bytes().eq_ignore_ascii_case(b"h2c"))
+        .cloned();
+    let expects_continue =
+        headers.get(EXPECT).is_some_and(|wish| wish.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    if expects_continue && !http_1_1 {
+        headers.remove(EXPECT);
+    }
+    strip(headers);
+    if !origin.trusted {
+        for name in &IDENTITY {
+            headers.remove(name);
+        }
+        headers.remove(REQUEST_ID);
+    }
+    drop_lookalikes(headers);
+    headers.remove(PROXY);
+    if let Some(peer) = origin.peer {
+        let list = match headers.get(&FORWARDED_FOR).map(HeaderValue::to_str) {
+            Some(Ok(earlier)) => HeaderValue::try_from(format!("{earlier}, {}", peer.to_canonical())),
+            Some(Err(_)) | None => HeaderValue::try_from(peer.to_canonical().to_string()),
+        };
+        headers.insert(FORWARDED_FOR, list.expect("an IP address is plain text"));
+    }
+    if let Entry::Vacant(place) = headers.entry(FORWARDED_PROTO) {
+        place.insert(HeaderValue::from_static("http"));
+    }
+    if let (Entry::Vacant(place), Some(host)) = (headers.entry(FORWARDED_HOST), &host) {
+        place.insert(host.clone());
+    }
+    if let Entry::Vacant(place) = headers.entry(REQUEST_ID) {
+        place.insert(new_id());
+    }
+    headers.append(VIA, HeaderValue::from_static(if http_1_1 { "1.1 antifreeze" } else { "1.0 antifreeze" }));
+    if let Some(host) = host {
+        headers.insert(HOST, host);
+    }
+    match &upgrade {
+        Some(protocol) => {
+            headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+            headers.insert(UPGRADE, protocol.clone());
+        }
+        None if trailers => {
+            headers.insert(TE, HeaderValue::from_static("trailers"));
+            headers.insert(CONNECTION, HeaderValue::from_static("te"));
+        }
+        None => {}
+    }
+    count_hops(&parts.method, headers)?;
+    parts.version = Version::HTTP_11;
+    Ok(Wishes { upgrade, expects_continue: expects_continue && http_1_1 })
+}
+
+/// Drops what concerns one connection: the well-known fields, and those that `Connection` names. Ours are set after
+/// this, so that a client that lists them cannot delete them.
+pub(crate) fn strip(headers: &mut HeaderMap) {
+    if headers.contains_key(CONNECTION) {
+        let named: Vec<HeaderName> = tokens(headers, &CONNECTION)
+            .filter(|name| !name.eq_ignore_ascii_case("close") && !name.eq_ignore_ascii_case("keep-alive"))
+            .filter_map(|name| name.parse().ok())
+            // Framing and routing are not the sender's to take away (they are checked already).
+            .filter(|name| *name != CONTENT_LENGTH && *name != HOST && !IDENTITY.contains(name))
+            .collect();
+        for name in named {
+            headers.remove(name);
+        }
+    }
+    for name in &HOP_BY_HOP {
+        headers.remove(name);
+    }
+}
+
+/// Refuses what two servers might read in two ways (RFC 9112 section 6.3): that is how requests are smuggled.
+fn check_framing(parts: &Parts) -> Result<(), Error> {
+    let headers = &parts.headers;
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => Ok(()),
+        (Some(_), _) if parts.version != Version::HTTP_11 => {
+            Err(Error::Malformed("Transfer-Encoding in an HTTP/1.0 request."))
+        }
+        (Some(_), _) if headers.contains_key(CONTENT_LENGTH) => {
+            Err(Error::Malformed("Both Transfer-Encoding and Content-Length."))
+        }
+        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
+        (Some(_), _) => Err(Error::Coding),
+    }
+}
+
+/// The one authority of the request, and its target in origin form (RFC 9112 section 3.2).
+fn take_host(parts: &mut Parts) -> Result<Option<HeaderValue>, Error> {
+    let mut hosts = parts.headers.get_all(HOST).iter();
+    let (host, second) = (hosts.next().cloned(), hosts.next());
+    if second.is_some() {
+        return Err(Error::Malformed("More than one Host field."));
+    }
+    if host.is_none() && parts.version == Version::HTTP_11 {
+        return Err(Error::Malformed("No Host field."));
+    }
+    if host.as_ref().is_some_and(|host| !is_authority(host.as_bytes())) {
+        return Err(Error::Malformed("The Host field is not a host and port."));
+    }
+    if parts.uri.path() == "*" && parts.method != Method::OPTIONS {
+        return Err(Error::Malformed("The target * is for OPTIONS alone."));
+    }
+    let Some(authority) = parts.uri.authority() else { return Ok(host) };
+    // Absolute form: its authority counts, whatever Host says.
+    let host = HeaderValue::try_from(authority.as_str())
+        .ok()
+        .filter(|host| is_authority(host.as_bytes()))
+        .ok_or(Error::Malformed("The target's authority is not a host and port."))?;
+    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    parts.uri = Uri::try_from(path).map_err(|_| Error::Malformed("The target is not a path."))?;
+    Ok(Some(host))
+}
+
+/// `uri-host [ ":" port ]` (RFC 3986 section 3.2), no user information, and not empty unless the whole is.
+fn is_authority(host: &[u8]) -> bool {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+;=%".contains(byte);
+    let (name, port) = match host.iter().position(|byte| *byte == b']') {
+        Some(end) if host.first() == Some(&b'[') => {
+            if !host[1..end].iter().all(|byte| byte.is_ascii_hexdigit() || b":.".contains(byte)) {
+                return false;
+            }
+            (&host[..0], &host[end + 1..])
+        }
+        Some(_) => return false,
+        None => host.split_at(host.iter().position(|byte| *byte == b':').unwrap_or(host.len())),
+    };
+    let port_is_number = match port {
+        [] => true,
+        [b':', digits @ ..] => std::str::from_utf8(digits).is_ok_and(|digits| {
+            digits.is_empty()
+                || (digits.bytes().all(|byte| byte.is_ascii_digit()) && digits.parse::<u16>().is_ok())
+        }),
+        _ => false,
+    };
+    name.iter().all(plain) && port_is_number
+}
+
+/// Drops fields that a CGI-style environment (WSGI, Rack, PHP) cannot tell from those that name the client: there
+/// `X_Forwarded_For` and `X-Forwarded-For` become one variable.
+fn drop_lookalikes(headers: &mut HeaderMap) {
+    let lookalike = |name: &HeaderName| {
+        let name = name.as_str();
+        name.bytes().any(|byte| byte == b'_' || byte == b'.') && {
+            let plain: String = name
+                .chars()
+                .map(|letter| if letter == '_' || letter == '.' { '-' } else { letter })
+                .collect();
+            plain == "proxy"
+                || plain == REQUEST_ID.as_str()
+                || IDENTITY.iter().any(|ours| ours.as_str() == plain)
+        }
+    };
+    let found: Vec<HeaderName> = headers.keys().filter(|name| lookalike(name)).cloned().collect();
+    for name in found {
+        headers.remove(name);
+    }
+}
+
+/// `Max-Forwards` of OPTIONS and TRACE counts proxies (RFC 9110 section 7.6.2).
+fn count_hops(method: &Method, headers: &mut HeaderMap) -> Result<(), Error> {
+    if *method != Method::OPTIONS && *method != Method::TRACE {
+        return Ok(());
+    }
+    let Some(hops) = headers.get(MAX_FORWARDS) else { return Ok(()) };
+    match hops.to_str().ok().and_then(|hops| hops.parse::<u32>().ok()) {
+        Some(0) => Err(Error::LastHop),
+        Some(hops) => {
+            headers.insert(MAX_FORWARDS, HeaderValue::from(hops - 1));
+            Ok(())
+        }
+        None => Err(Error::Malformed("Max-Forwards is not a number.")),
+    }
+}
+
+fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+    tokens(headers, name).any(|found| found.eq_ignore_ascii_case(token))
+}
+
+fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+    let lines = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    lines.flat_map(|line| line.split(',')).map(|token| token.split(';').next().unwrap_or_default().trim())
+}

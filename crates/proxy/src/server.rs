@@ -1,0 +1,336 @@
+//! The data-plane threads: accept, serve, drain.
+
+use crate::forward;
+use crate::listener::{Acceptor, Endpoint, Listeners};
+use crate::metrics::Metrics;
+use crate::request::Origin;
+use crate::shard::Shard;
+use crate::watch::{Phase, Watch};
+use crate::{BindError, Options};
+use http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::IpAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use supervisor::{Pool, Stream};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+/// A running data plane.
+#[derive(Debug)]
+pub struct Running {
+    endpoints: Vec<Endpoint>,
+    stage: watch::Sender<Stage>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// Where the data plane is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    Serving,
+    /// No new connections; each open one closes after its request.
+    Draining,
+    /// Whatever is left is cut.
+    Cut,
+}
+
+/// Starts one thread for each set of listeners.
+///
+/// # Errors
+/// When a thread or its runtime cannot be made.
+pub fn start(pool: &Pool, options: &Options, metrics: &Metrics, listeners: Listeners) -> io::Result<Running> {
+    let endpoints = listeners.endpoints().to_vec();
+    let (stage, _) = watch::channel(Stage::Serving);
+    let mut threads = Vec::new();
+    for (number, acceptors) in listeners.by_thread.into_iter().enumerate() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let shard = Arc::new(Shard::new(pool.clone(), options.clone(), metrics.clone(), number));
+        let stage = stage.subscribe();
+        let body = move || runtime.block_on(run(shard, acceptors, stage));
+        threads.push(std::thread::Builder::new().name(format!("proxy-{number}")).spawn(body)?);
+    }
+    Ok(Running { endpoints, stage, threads })
+}
+
+impl Running {
+    /// The addresses, with the ports chosen by the system.
+    pub fn endpoints(&self) -> &[Endpoint] {
+        &self.endpoints
+    }
+
+    /// Takes no more connections and lets the open ones finish their requests; after `limit`, or when `hurry` resolves,
+    /// cuts what is left.
+    pub async fn drain(self, limit: Duration, hurry: impl Future<Output = ()>) {
+        self.stage.send_replace(Stage::Draining);
+        // The threads drop their receivers when they are done.
+        tokio::select! {
+            () = self.stage.closed() => {}
+            () = tokio::time::sleep(limit) => {}
+            () = hurry => {}
+        }
+        self.stage.send_replace(Stage::Cut);
+        self.stage.closed().await;
+        for thread in self.threads {
+            // A thread that panicked has said so already.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The life of one thread.
+async fn run(shard: Arc<Shard>, acceptors: Vec<Acceptor>, mut stage: watch::Receiver<Stage>) {
+    let mut connections = JoinSet::new();
+    let mut doors = Vec::new();
+    for acceptor in acceptors {
+        match Door::open(acceptor) {
+            Ok(door) => doors.push(door),
+            Err(error) => tracing::error!(%error, "cannot listen"),
+        }
+    }
+    let mut sweep = tokio::time::interval(SWEEP_EVERY);
+    sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut until = stage.clone();
+    loop {
+        let room = connections.len() < shard.options.limits.connections;
+        tokio::select! {
+            biased;
+            _ = until.wait_for(|stage| *stage > Stage::Serving) => break,
+            accepted = accept(&doors), if room => match accepted {
+                Ok((stream, peer)) => {
+                    connections.spawn(serve(Arc::clone(&shard), stream, peer, stage.clone()));
+                }
+                // Out of descriptors or memory (accept(2)): wait for somebody to leave instead of spinning.
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept connections; trying again");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+            Some(_) = connections.join_next() => {}
+            _ = sweep.tick() => shard.sweep(),
+        }
+    }
+    // What waits in the kernel's queue was promised a connection.
+    while let Some(Ok((stream, peer))) = poll_once(accept(&doors)).await {
+        connections.spawn(serve(Arc::clone(&shard), stream, peer, stage.clone()));
+    }
+    drop(doors);
+    drop(until);
+    tokio::select! {
+        () = async { while connections.join_next().await.is_some() {} } => {}
+        _ = stage.wait_for(|stage| *stage == Stage::Cut) => connections.shutdown().await,
+    }
+    shard.sweep();
+}
+
+/// One client connection, from its acceptance to its end.
+async fn serve(shard: Arc<Shard>, stream: Stream, peer: Option<IpAddr>, mut stage: watch::Receiver<Stage>) {
+    let _counted = Counted::new(&shard);
+    let watch = Arc::new(Watch::new(shard.options.timeouts));
+    let origin = Origin { peer, trusted: shard.options.trusts(peer) };
+    let service = service_fn({
+        let (shard, watch) = (Arc::clone(&shard), Arc::clone(&watch));
+        move |request: Request<Incoming>| {
+            forward::serve(Arc::clone(&shard), Arc::clone(&watch), origin, request)
+        }
+    });
+    let io = TokioIo::new(Noted { stream, watch: Arc::clone(&watch) });
+    let limits = &shard.options.limits;
+    let mut connection = http1::Builder::new()
+        .max_buf_size(limits.header_bytes.max(SMALLEST_BUFFER))
+        .max_headers(limits.header_count)
+        .header_read_timeout(None)
+        .serve_connection(io, service)
+        .with_upgrades();
+
+    let mut alarm = pin!(sleep_until(watch.deadline().unwrap_or_else(far)));
+    let mut draining = pin!(stage.wait_for(|stage| *stage > Stage::Serving));
+    let mut told = false;
+    let late = poll_fn(|cx| {
+        if !told && draining.as_mut().poll(cx).is_ready() {
+            told = true;
+            Pin::new(&mut connection).graceful_shutdown();
+        }
+        loop {
+            if Pin::new(&mut connection).poll(cx).is_ready() {
+                return Poll::Ready(None);
+            }
+            let deadline = watch.deadline();
+            if deadline.is_some_and(|deadline| deadline < alarm.deadline()) {
+                alarm.as_mut().reset(deadline.unwrap_or_else(far));
+            }
+            if alarm.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            match deadline {
+                Some(deadline) if deadline <= Instant::now() => match watch.phase() {
+                    // The request's own task answers these, and looks at the watch when it is polled.
+                    Phase::Upload | Phase::Answer => {
+                        watch.expire();
+                        watch.enter(Phase::Download);
+                    }
+                    phase @ (Phase::Idle | Phase::Head | Phase::Queue | Phase::Download | Phase::Tunnel) => {
+                        watch.expire();
+                        return Poll::Ready(Some(phase));
+                    }
+                },
+                Some(later) => alarm.as_mut().reset(later),
+                None => alarm.as_mut().reset(far()),
+            }
+        }
+    })
+    .await;
+    // Hyper has no words for a head that never ends; a stalled answer is cut by dropping the connection.
+    if late == Some(Phase::Head)
+        && let Some(parts) = connection.into_parts()
+    {
+        let mut stream = parts.io.into_inner().stream;
+        let _ = tokio::time::timeout(LAST_WRITE, stream.write_all(HEADER_TIMEOUT)).await;
+    }
+}
+
+/// One open connection in the gauge.
+struct Counted(Arc<Shard>);
+
+impl Counted {
+    fn new(shard: &Arc<Shard>) -> Self {
+        shard.metrics.connections.inc();
+        Self(Arc::clone(shard))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.metrics.connections.dec();
+    }
+}
+
+/// A client's stream that notes when a request begins.
+struct Noted {
+    stream: Stream,
+    watch: Arc<Watch>,
+}
+
+impl AsyncRead for Noted {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if polled.is_ready() {
+            self.watch.advance(Phase::Idle, Phase::Head);
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Noted {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.note_progress(&polled);
+        polled
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.note_progress(&polled);
+        polled
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+impl Noted {
+    /// A client that reads slowly, but reads, is not stalled.
+    fn note_progress(&self, written: &Poll<io::Result<usize>>) {
+        if written.is_ready() {
+            self.watch.advance(Phase::Download, Phase::Download);
+        }
+    }
+}
+
+/// A listening socket on this thread's runtime.
+enum Door {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Door {
+    fn open(acceptor: Acceptor) -> Result<Self, BindError> {
+        let failed = |error| BindError::Other(Endpoint::Unix("listener".into()), error);
+        match acceptor {
+            Acceptor::Tcp(listener) => TcpListener::from_std(listener).map(Self::Tcp).map_err(failed),
+            Acceptor::Unix(listener) => UnixListener::from_std(listener).map(Self::Unix).map_err(failed),
+        }
+    }
+
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Stream, Option<IpAddr>)>> {
+        match self {
+            Self::Tcp(listener) => listener.poll_accept(cx).map_ok(|(stream, peer)| {
+                // Without it small answers wait for acknowledgements; a socket that refuses is already closed.
+                let _ = stream.set_nodelay(true);
+                (Stream::Tcp(stream), Some(peer.ip()))
+            }),
+            Self::Unix(listener) => {
+                listener.poll_accept(cx).map_ok(|(stream, _)| (Stream::Unix(stream), None))
+            }
+        }
+    }
+}
+
+async fn accept(doors: &[Door]) -> io::Result<(Stream, Option<IpAddr>)> {
+    poll_fn(|cx| {
+        let ready = doors.iter().map(|door| door.poll_accept(cx)).find(Poll::is_ready);
+        ready.unwrap_or(Poll::Pending)
+    })
+    .await
+}
+
+async fn poll_once<T>(future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(value) => Poll::Ready(Some(value)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
+}
+
+/// A moment that does not come.
+fn far() -> Instant {
+    Instant::now() + Duration::from_secs(365 * 24 * 3600)
+}
+
+const SWEEP_EVERY: Duration = Duration::from_millis(250);
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+const LAST_WRITE: Duration = Duration::from_secs(1);
+
+/// What hyper asks for at the least.
+const SMALLEST_BUFFER: usize = 8192;
+
+const HEADER_TIMEOUT: &[u8] =
+    b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\nx-antifreeze: header_timeout\r\n\r\n";

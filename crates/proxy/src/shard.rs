@@ -1,0 +1,85 @@
+//! What one data-plane thread has for itself: idle connections, counts, request ids.
+
+use crate::Options;
+use crate::metrics::{Metrics, Retry, Tally};
+use crate::upstream::{Idle, Upstream};
+use http::HeaderValue;
+use policy::WorkerId;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use supervisor::Pool;
+
+/// One thread's part of the proxy. The lock is only for the compiler: no other thread ever takes it.
+#[derive(Debug)]
+pub(crate) struct Shard {
+    pub(crate) pool: Pool,
+    pub(crate) options: Options,
+    pub(crate) metrics: Metrics,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    idle: Idle,
+    tally: Tally,
+    /// The first half of request ids: random, different for each thread of each process.
+    prefix: u64,
+    /// The second half.
+    next: u64,
+}
+
+impl Shard {
+    pub(crate) fn new(pool: Pool, options: Options, metrics: Metrics, thread: usize) -> Self {
+        let prefix = RandomState::new().hash_one(thread);
+        let state = State { idle: Idle::default(), tally: metrics.tally(), prefix, next: 0 };
+        Self { pool, options, metrics, state: Mutex::new(state) }
+    }
+
+    pub(crate) fn take_idle(&self, worker: WorkerId) -> Option<Box<Upstream>> {
+        self.state().idle.take(worker)
+    }
+
+    pub(crate) fn put_idle(&self, worker: WorkerId, connection: Box<Upstream>) {
+        self.state().idle.put(worker, connection);
+    }
+
+    /// A new request id: 32 hexadecimal digits, unique without asking the system.
+    pub(crate) fn new_id(&self) -> HeaderValue {
+        let mut state = self.state();
+        state.next += 1;
+        let id = format!("{:016x}{:016x}", state.prefix, state.next);
+        HeaderValue::try_from(id).expect("hexadecimal digits are plain text")
+    }
+
+    pub(crate) fn count_request(&self, status: u16, took: Duration) {
+        self.state().tally.request(status, took);
+    }
+
+    pub(crate) fn count_wait(&self, wait: Duration) {
+        self.state().tally.waited(wait);
+    }
+
+    pub(crate) fn count_answer(&self, after: Duration) {
+        self.state().tally.answered(after);
+    }
+
+    pub(crate) fn count_retry(&self, why: Retry) {
+        self.state().tally.retried(why);
+    }
+
+    pub(crate) fn count_lost_line(&self) {
+        self.state().tally.lost_line();
+    }
+
+    /// Closes stale connections and adds the counts up.
+    pub(crate) fn sweep(&self) {
+        let mut state = self.state();
+        state.idle.sweep(self.pool.keep_alive());
+        state.tally.flush();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

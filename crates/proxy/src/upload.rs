@@ -1,0 +1,123 @@
+//! The request's body on its way to the worker.
+
+use crate::watch::{Phase, Watch};
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+use tokio::time::Sleep;
+
+/// A client's body: counted, watched, and held back while the client waits for the worker's 100.
+#[derive(Debug)]
+pub(crate) struct Upload {
+    /// Nothing for a request that is sent again: it had no body.
+    body: Option<Incoming>,
+    left: Option<u64>,
+    hold: Option<Hold>,
+    watch: Arc<Watch>,
+}
+
+/// Why a body was broken off on this side; the request's task answers accordingly.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Broken {
+    #[error("the request body is longer than allowed")]
+    TooLarge,
+    #[error(transparent)]
+    Client(#[from] hyper::Error),
+}
+
+impl Upload {
+    /// A body of at most `limit` bytes. With a gate it waits until the worker asked for it, or a second went by
+    /// (RFC 9110 section 10.1.1: nobody is to wait for a 100 for ever).
+    pub(crate) fn new(
+        body: Incoming,
+        limit: Option<u64>,
+        gate: Option<Arc<Gate>>,
+        watch: Arc<Watch>,
+    ) -> Self {
+        let hold = gate.map(|gate| Hold { gate, patience: Box::pin(tokio::time::sleep(LONGEST_HOLD)) });
+        Self { body: Some(body), left: limit, hold, watch }
+    }
+
+    /// No body.
+    pub(crate) fn empty(watch: Arc<Watch>) -> Self {
+        Self { body: None, left: None, hold: None, watch }
+    }
+}
+
+impl Body for Upload {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let this = self.get_mut();
+        let Some(body) = &mut this.body else { return Poll::Ready(None) };
+        if let Some(hold) = &mut this.hold {
+            ready!(hold.poll(cx));
+            this.hold = None;
+        }
+        let Poll::Ready(frame) = Pin::new(body).poll_frame(cx)? else {
+            // It is the client's turn, unless the answer has begun already.
+            this.watch.advance(Phase::Answer, Phase::Upload);
+            return Poll::Pending;
+        };
+        this.watch.advance(Phase::Upload, Phase::Answer);
+        let size = frame.as_ref().and_then(Frame::data_ref).map_or(0, |data| data.len() as u64);
+        if let Some(left) = &mut this.left {
+            match left.checked_sub(size) {
+                Some(rest) => *left = rest,
+                None => {
+                    this.watch.overrun();
+                    return Poll::Ready(Some(Err(Broken::TooLarge)));
+                }
+            }
+        }
+        Poll::Ready(frame.map(Ok))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}
+
+/// Opened by the worker's `100 Continue`.
+#[derive(Debug, Default)]
+pub(crate) struct Gate {
+    open: AtomicBool,
+    waiting: Mutex<Option<Waker>>,
+}
+
+impl Gate {
+    pub(crate) fn open(&self) {
+        self.open.store(true, Ordering::Relaxed);
+        if let Some(waker) = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            waker.wake();
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Hold {
+    gate: Arc<Gate>,
+    patience: Pin<Box<Sleep>>,
+}
+
+impl Hold {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.gate.open.load(Ordering::Relaxed) {
+            return Poll::Ready(());
+        }
+        *self.gate.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(cx.waker().clone());
+        self.patience.as_mut().poll(cx)
+    }
+}
+
+const LONGEST_HOLD: Duration = Duration::from_secs(1);

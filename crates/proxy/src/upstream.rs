@@ -1,0 +1,124 @@
+//! Connections to workers, and the ones that lie idle between requests.
+//!
+//! A connection is polled by the task of the request that uses it, never by one of its own: one task a request saves
+//! a wake-up each way, and dropping the request drops the connection. An idle one is not polled at all; that its worker
+//! closed it is noticed by the one poll before it is used again.
+
+use crate::upload::Upload;
+use hyper::client::conn::http1::{self, Connection, SendRequest};
+use hyper_util::rt::TokioIo;
+use policy::WorkerId;
+use std::io;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use supervisor::{Address, Stream};
+use tokio::time::Instant;
+
+/// An HTTP/1.1 connection to a worker.
+#[derive(Debug)]
+pub(crate) struct Upstream {
+    pub(crate) sender: SendRequest<Upload>,
+    pub(crate) connection: Wire,
+    /// Whether it served a request before.
+    pub(crate) reused: bool,
+    idle_since: Instant,
+}
+
+impl Upstream {
+    /// Opens a connection.
+    ///
+    /// # Errors
+    /// What connect(2) reports.
+    pub(crate) async fn connect(address: &Address) -> io::Result<Box<Self>> {
+        let stream = TokioIo::new(address.connect().await?);
+        let (sender, connection) = http1::Builder::new()
+            .max_buf_size(LONGEST_ANSWER_HEAD)
+            .handshake(stream)
+            .await
+            .map_err(io::Error::other)?;
+        let connection = Wire(connection);
+        Ok(Box::new(Self { sender, connection, reused: false, idle_since: Instant::now() }))
+    }
+
+    /// Whether it can carry another request.
+    pub(crate) fn poll_usable(&mut self, cx: &mut Context<'_>) -> bool {
+        self.connection.poll(cx).is_pending() && self.sender.is_ready()
+    }
+
+    /// The bare connection behind a 101, and what was read of the tunnel already.
+    pub(crate) fn into_tunnel(self) -> (Stream, bytes::Bytes) {
+        let parts = self.connection.0.into_parts();
+        (parts.io.into_inner(), parts.read_buf)
+    }
+}
+
+/// The half of a connection that moves bytes.
+#[derive(Debug)]
+pub(crate) struct Wire(Connection<TokioIo<Stream>, Upload>);
+
+impl Wire {
+    /// Moves bytes in both directions. Ready when the connection carries no more HTTP: it broke, was closed, or became
+    /// a tunnel.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<hyper::Result<()>> {
+        self.0.poll_without_shutdown(cx)
+    }
+}
+
+/// The idle connections of one thread, by worker.
+#[derive(Debug, Default)]
+pub(crate) struct Idle {
+    slots: Vec<Lane>,
+}
+
+#[derive(Debug, Default)]
+struct Lane {
+    life: u32,
+    /// The most recently used last: it is the least likely to be closed.
+    #[expect(clippy::vec_box, reason = "a connection is some hundred bytes, and moves with every request")]
+    connections: Vec<Box<Upstream>>,
+}
+
+impl Idle {
+    /// The connection to this worker that was used last.
+    pub(crate) fn take(&mut self, worker: WorkerId) -> Option<Box<Upstream>> {
+        let lane = self.slots.get_mut(worker.slot.index())?;
+        (lane.life == worker.life).then(|| lane.connections.pop()).flatten()
+    }
+
+    /// Keeps a connection for the next request.
+    pub(crate) fn put(&mut self, worker: WorkerId, mut connection: Box<Upstream>) {
+        let index = worker.slot.index();
+        if self.slots.len() <= index {
+            self.slots.resize_with(index + 1, Lane::default);
+        }
+        let lane = &mut self.slots[index];
+        if lane.life < worker.life {
+            *lane = Lane { life: worker.life, connections: Vec::new() };
+        }
+        if lane.life == worker.life && lane.connections.len() < MOST_IDLE {
+            connection.reused = true;
+            connection.idle_since = Instant::now();
+            lane.connections.push(connection);
+        }
+    }
+
+    /// Closes what has been idle for longer than workers like.
+    pub(crate) fn sweep(&mut self, keep_alive: Duration) {
+        let now = Instant::now();
+        for lane in &mut self.slots {
+            let stale = lane.connections.partition_point(|idle| now - idle.idle_since >= keep_alive);
+            lane.connections.drain(..stale);
+        }
+    }
+}
+
+/// Future that polls an upstream connection once and tells whether it is usable.
+pub(crate) async fn is_usable(upstream: &mut Upstream) -> bool {
+    std::future::poll_fn(|cx| Poll::Ready(upstream.poll_usable(cx))).await
+}
+
+/// Idle connections to one worker from one thread: beyond it, a burst's connections are closed again.
+const MOST_IDLE: usize = 64;
+
+/// The longest head of an answer; longer ones are broken answers.
+const LONGEST_ANSWER_HEAD: usize = 128 * 1024;

@@ -1,0 +1,115 @@
+//! One alarm a client connection, instead of a timer a request.
+//!
+//! Each step of a request writes down what the connection waits for and since when: two plain stores. The
+//! connection's task keeps one lazily moved timer and judges by the clock which limit has passed.
+
+use crate::Timeouts;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// What a client connection waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Phase {
+    /// The next request.
+    Idle,
+    /// The rest of a request's head.
+    Head,
+    /// The client's next piece of body.
+    Upload,
+    /// The queue: its own deadline counts.
+    Queue,
+    /// The worker's answer.
+    Answer,
+    /// The answer's next piece, from the worker or to the client.
+    Download,
+    /// Nothing: the connection became a tunnel.
+    Tunnel,
+}
+
+/// The notes of one connection. Written and read by one thread; atomics only because tasks must be `Send`.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    timeouts: Timeouts,
+    began: Instant,
+    phase: AtomicU8,
+    /// Nanoseconds since `began`.
+    since: AtomicU64,
+    /// Set once the limit of this phase has passed: requests look at it whenever they are polled.
+    expired: AtomicU8,
+}
+
+const NOT_EXPIRED: u8 = u8::MAX;
+const OVERRUN: u8 = u8::MAX - 1;
+
+impl Watch {
+    pub(crate) fn new(timeouts: Timeouts) -> Self {
+        Self {
+            timeouts,
+            began: Instant::now(),
+            phase: AtomicU8::new(Phase::Idle as u8),
+            since: AtomicU64::new(0),
+            expired: AtomicU8::new(NOT_EXPIRED),
+        }
+    }
+
+    /// From now on the connection waits for this.
+    pub(crate) fn enter(&self, phase: Phase) {
+        self.phase.store(phase as u8, Ordering::Relaxed);
+        let since = u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.since.store(since, Ordering::Relaxed);
+    }
+
+    /// As [`enter`](Self::enter), from one phase alone and without reading the clock otherwise.
+    pub(crate) fn advance(&self, from: Phase, to: Phase) {
+        if self.phase() == from {
+            self.enter(to);
+        }
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::Relaxed) {
+            0 => Phase::Idle,
+            1 => Phase::Head,
+            2 => Phase::Upload,
+            3 => Phase::Queue,
+            4 => Phase::Answer,
+            5 => Phase::Download,
+            _ => Phase::Tunnel,
+        }
+    }
+
+    /// When the limit of the present phase passes.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let limit = match self.phase() {
+            Phase::Idle => self.timeouts.keep_alive,
+            Phase::Head => self.timeouts.header,
+            Phase::Upload => self.timeouts.body_idle,
+            Phase::Queue | Phase::Tunnel => None,
+            Phase::Answer => self.timeouts.response_start,
+            Phase::Download => self.timeouts.stream_idle,
+        }?;
+        Some(self.began + Duration::from_nanos(self.since.load(Ordering::Relaxed)) + limit)
+    }
+
+    /// The limit of the present phase has passed.
+    pub(crate) fn expire(&self) {
+        self.expired.store(self.phase() as u8, Ordering::Relaxed);
+    }
+
+    /// The request's body is longer than allowed.
+    pub(crate) fn overrun(&self) {
+        self.expired.store(OVERRUN, Ordering::Relaxed);
+    }
+
+    /// Whether the request's body was longer than allowed.
+    pub(crate) fn has_overrun(&self) -> bool {
+        self.expired.load(Ordering::Relaxed) == OVERRUN
+    }
+
+    /// Whether the limit of this phase has passed while a request was in it.
+    pub(crate) fn has_expired(&self, phase: Phase) -> bool {
+        self.expired.load(Ordering::Relaxed) == phase as u8
+    }
+}
