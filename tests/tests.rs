@@ -1,1 +1,9 @@
 //! The program as its users meet it: the real binary, real workers, real sockets.
+
+mod balance;
+mod freeze;
+mod protocol;
+mod servers;
+mod shutdown;
+mod starting;
+mod support;

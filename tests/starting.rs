@@ -1,0 +1,74 @@
+//! What cannot start says so in one clear line.
+
+use crate::support::Program;
+use std::process::{Command, Output};
+
+fn antifreeze(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_antifreeze")).args(args).output().expect("the binary was built")
+}
+
+#[test]
+fn bad_usage_exits_64_with_the_remedy() {
+    let table: &[(&[&str], &str)] = &[
+        (&[], "Usage"),
+        (&["frobnicate"], "frobnicate"),
+        (&["run"], "COMMAND"),
+        (&["run", "--"], "COMMAND"),
+        (&["run", "--workers", "0", "--", "true"], "--workers"),
+        (&["run", "--workers", "-1", "--", "true"], "-1"),
+        (&["run", "--workers", "many", "--", "true"], "many"),
+        (&["run", "--workers", "70000", "--", "true"], "70000"),
+        (&["run", "--listen", "nowhere", "--", "true"], "127.0.0.1:8000"),
+        (&["run", "--listen", "127.0.0.1", "--", "true"], "not an address"),
+        (&["run", "--listen", "127.0.0.1:99999", "--", "true"], "not an address"),
+        (&["run", "--listen", "unix:", "--", "true"], "not an address"),
+        (&["run", "--threads", "0", "--", "true"], "--threads"),
+        (&["run", "--max-in-flight", "0", "--", "true"], "--max-in-flight"),
+        (&["run", "--restart-after", "soon", "--", "true"], "soon"),
+        (&["run", "--wrokers", "4", "--", "true"], "--workers"),
+        (&["run", "--listen", "127.0.0.1:0", "--", "no-such-program-here"], "no-such-program-here"),
+        (&["run", "--listen", "127.0.0.1:0", "--", "/etc/passwd"], "/etc/passwd"),
+        (&["run", "--listen", "127.0.0.1:0", "--", "uvicorn", "main:app", "--port", "80"], "remove it"),
+        (&["run", "--listen", "127.0.0.1:0", "--", "uvicorn", "main:app", "--uds=/tmp/x"], "remove it"),
+        (&["run", "--listen", "127.0.0.1:0", "--", "uvicorn", "main:app", "--workers", "4"], "--workers N"),
+        (&["run", "--listen", "127.0.0.1:0", "--", "gunicorn", "-w", "4", "app"], "--workers N"),
+        (&["run", "--listen", "127.0.0.1:0", "--", "gunicorn", "-b", "0.0.0.0:80", "app"], "remove it"),
+        (&["run", "--listen", "127.0.0.1:0", "--", "sh", "-c", "{port} {socket}"], "one address"),
+        (&["run", "--listen", "127.0.0.1:0", "--", ""], "no command"),
+    ];
+    for (args, words) in table {
+        let output = antifreeze(args);
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(64), "{args:?}: {text}");
+        assert!(text.contains(words), "{args:?}: {text}");
+    }
+}
+
+#[test]
+fn a_port_in_use_is_one_clear_line_also_between_two_of_us() {
+    let first = Program::start(&["demo", "--workers", "1"]);
+    let output = antifreeze(&["demo", "--listen", &first.address]);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text.lines().count() == 1 && text.contains("in use") && text.contains(&first.address), "{text}");
+}
+
+#[test]
+fn workers_that_cannot_boot_end_the_program_with_their_last_words() {
+    let output = antifreeze(&[
+        "run",
+        "--listen",
+        "127.0.0.1:0",
+        "--workers",
+        "2",
+        "--",
+        "sh",
+        "-c",
+        "echo no module; exit 3",
+    ]);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    let last = text.lines().last().unwrap_or_default();
+    assert!(last.contains("no worker became ready") && last.contains("no module"), "{text}");
+    assert_eq!(text.matches("cannot boot the app").count(), 6, "two workers, three attempts each: {text}");
+}
