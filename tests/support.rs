@@ -4,32 +4,32 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Mutex;
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
 /// No condition takes longer than this on a machine that works.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A running antifreeze.
-pub struct Program {
+pub(crate) struct Program {
     child: Child,
-    lines: Receiver<String>,
-    pub seen: Vec<String>,
-    pub address: String,
+    lines: Mutex<Receiver<String>>,
+    pub(crate) seen: Vec<String>,
+    pub(crate) address: String,
     mark: String,
 }
 
 /// What a request was answered with.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub head: String,
-    pub body: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: String,
 }
 
 impl Program {
     /// Starts `antifreeze ARGS` (with `--listen 127.0.0.1:0` behind the subcommand), and waits until it listens.
-    pub fn start(args: &[&str]) -> Self {
+    pub(crate) fn start(args: &[&str]) -> Self {
         let (subcommand, rest) = args.split_first().expect("a subcommand");
         // Not ANTIFREEZE_*, which workers do not get: the mark is what leftovers are found by.
         let mark = format!("FREEZETEST={}-{:?}", std::process::id(), Instant::now());
@@ -52,18 +52,19 @@ impl Program {
                 }
             }
         });
-        let mut program = Self { child, lines, seen: Vec::new(), address: String::new(), mark };
+        let mut program =
+            Self { child, lines: Mutex::new(lines), seen: Vec::new(), address: String::new(), mark };
         let line = program.wait_for_line("listening on");
         program.address = line.rsplit(' ').next().unwrap_or_default().to_owned();
         program
     }
 
     /// The next line of the log that contains all of `parts` (separated by `..`).
-    pub fn wait_for_line(&mut self, parts: &str) -> String {
+    pub(crate) fn wait_for_line(&mut self, parts: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let Ok(line) = self.lines.recv_timeout(left) else {
+            let Ok(line) = self.lines.get_mut().expect("no panic under it").recv_timeout(left) else {
                 panic!("no line with {parts:?} came; these did:\n{}", self.seen.join("\n"));
             };
             self.seen.push(line.clone());
@@ -74,17 +75,17 @@ impl Program {
     }
 
     /// Everything logged so far and until the end.
-    pub fn rest_of_log(&mut self) -> String {
-        self.seen.extend(self.lines.iter());
+    pub(crate) fn rest_of_log(&mut self) -> String {
+        self.seen.extend(self.lines.get_mut().expect("no panic under it").iter());
         self.seen.join("\n")
     }
 
-    pub fn get(&self, path: &str) -> Answer {
+    pub(crate) fn get(&self, path: &str) -> Answer {
         self.request(&format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"))
     }
 
     /// Sends bytes on a fresh connection and reads to its end.
-    pub fn request(&self, bytes: &str) -> Answer {
+    pub(crate) fn request(&self, bytes: &str) -> Answer {
         let mut stream = self.connect();
         stream.write_all(bytes.as_bytes()).expect("the program reads");
         let mut text = Vec::new();
@@ -92,22 +93,22 @@ impl Program {
         Answer::parse(&String::from_utf8_lossy(&text))
     }
 
-    pub fn connect(&self) -> TcpStream {
+    pub(crate) fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(&self.address).expect("it listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a time limit above zero");
         stream
     }
 
-    pub fn signal(&self, signal: &str) {
+    pub(crate) fn signal(&self, signal: &str) {
         signal_process(self.child.id(), signal);
     }
 
-    pub fn wait(&mut self) -> ExitStatus {
+    pub(crate) fn wait(&mut self) -> ExitStatus {
         until("the program ends", || self.child.try_wait().expect("it is our child"))
     }
 
     /// Processes that carry this program's mark in their environment: workers and what they started.
-    pub fn marked(&self) -> Vec<u32> {
+    pub(crate) fn marked(&self) -> Vec<u32> {
         let all = fs::read_dir("/proc").expect("Linux").flatten();
         all.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
             .filter(|pid| *pid != self.child.id())
@@ -130,25 +131,25 @@ impl Answer {
     fn parse(text: &str) -> Self {
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text, ""));
         let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
-        Self { status, head: head.to_owned(), body: body.to_owned() }
+        Self { status, body: body.to_owned() }
     }
 
     /// The `"pid":N` of a worker's answer.
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         let digits = self.body.split("\"pid\":").nth(1).unwrap_or_default();
         digits.trim_end_matches(|end: char| !end.is_ascii_digit()).parse().unwrap_or_default()
     }
 }
 
 /// Sends a signal by name to one process.
-pub fn signal_process(pid: u32, signal: &str) {
+pub(crate) fn signal_process(pid: u32, signal: &str) {
     let sent = Command::new("kill").args([&format!("-{signal}"), &pid.to_string()]).status();
     assert!(sent.is_ok_and(|status| status.success()), "kill -{signal} {pid}");
 }
 
 /// Asks again and again until there is an answer.
 #[expect(clippy::disallowed_methods, reason = "the one place that polls, with a deadline")]
-pub fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(answer) = ask() {
