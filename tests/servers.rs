@@ -27,8 +27,12 @@ fn fastapi_runs_under_uvicorn() {
 }
 
 #[test]
-fn fastapi_runs_under_hypercorn() {
-    let program = serve(&["hypercorn", &format!("file:{APPS}/fastapi_app.py:app")]);
+fn fastapi_runs_under_hypercorn_behind_a_wrapper() {
+    let hypercorn = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/.venv/bin/hypercorn");
+    let path = format!("PYTHONPATH={APPS}");
+    let words = ["run", "--workers", "2", "--", "env", &path, hypercorn, "fastapi_app:app"];
+    let mut program = Program::start(&words);
+    program.wait_for_line("now=\"serving\"");
     assert!(program.get("/").pid() > 0);
 }
 

@@ -145,9 +145,7 @@ fn check_framing(parts: &Parts) -> Result<(), Error> {
         (Some(_), _) if parts.version != Version::HTTP_11 => {
             Err(Error::Malformed("Transfer-Encoding in an HTTP/1.0 request."))
         }
-        (Some(_), _) if headers.contains_key(CONTENT_LENGTH) => {
-            Err(Error::Malformed("Both Transfer-Encoding and Content-Length."))
-        }
+        // Hyper has dropped a Content-Length beside it already, and closes after this request.
         (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
         (Some(_), _) => Err(Error::Coding),
     }
