@@ -127,7 +127,7 @@ impl Server {
             if let Some(server) = SERVERS.iter().find(|server| server.name == name) {
                 return Some((server, position));
             }
-            let wraps = WRAPPERS.contains(&name) || is_python(name) || name.contains('=');
+            let wraps = WRAPPERS.contains(&name) || is_python(name) || word.contains('=');
             if !wraps {
                 return None;
             }
@@ -170,7 +170,7 @@ mod tests {
             ("python -m uvicorn main:app", Some("uvicorn")),
             ("python3.11 -m hypercorn app", Some("hypercorn")),
             ("poetry run granian app", Some("granian")),
-            ("env A=1 uv run uvicorn main:app", Some("uvicorn")),
+            ("env A=/b/c uv run uvicorn main:app", Some("uvicorn")),
             ("bundle exec puma", Some("puma")),
             ("node server.js", None),
             ("python app.py uvicorn", None),
