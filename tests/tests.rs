@@ -3,6 +3,7 @@
 mod balance;
 mod freeze;
 mod protocol;
+mod restarts;
 mod servers;
 mod shutdown;
 mod starting;
