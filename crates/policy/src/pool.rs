@@ -381,6 +381,9 @@ impl Pool {
             | Phase::Stopping
             | Phase::Killing => self.rotation.leave(slot),
         }
+        if let Some(deadline) = self.deadline(slot.index()) {
+            self.wake_at(deadline);
+        }
     }
 
     /// The process is gone, and with it what it held; the leases' holders find out by themselves.

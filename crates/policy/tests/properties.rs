@@ -1,0 +1,191 @@
+//! What holds whatever happens, in whatever order.
+
+use policy::{
+    Action, Admission, Event, Exit, LeaseId, Moment, Outcome, Phase, Pool, PoolConfig, RouteId, Signal,
+    WorkerId,
+};
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+use std::num::{NonZeroU16, NonZeroU32};
+use std::time::Duration;
+
+#[derive(Clone, Copy, Debug)]
+enum Op {
+    Admit,
+    Moved(usize),
+    Release(usize, u8),
+    Answer(usize),
+    Crash(usize),
+    Pass(u16),
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        6 => Just(Op::Admit),
+        2 => any::<usize>().prop_map(Op::Moved),
+        4 => (any::<usize>(), 0_u8..5).prop_map(|(which, how)| Op::Release(which, how)),
+        2 => any::<usize>().prop_map(Op::Answer),
+        1 => any::<usize>().prop_map(Op::Crash),
+        3 => (0_u16..2_000).prop_map(Op::Pass),
+    ]
+}
+
+/// The shell's part, played by a model that checks what it is asked to do.
+struct Shell {
+    pool: Pool,
+    now: Moment,
+    leases: Vec<LeaseId>,
+    waiting: BTreeSet<String>,
+    alive: BTreeSet<WorkerId>,
+    cap: u32,
+}
+
+impl Shell {
+    fn carry_out(&mut self) {
+        while let Some(action) = self.pool.poll_action() {
+            match action {
+                Action::Spawn(worker) => {
+                    assert!(
+                        self.alive.iter().all(|other| other.slot != worker.slot),
+                        "two processes in a slot"
+                    );
+                    self.alive.insert(worker);
+                }
+                Action::Signal(worker, Signal::Kill) => self.exit(worker),
+                Action::Grant(ticket, lease) => {
+                    assert!(self.waiting.remove(&format!("{ticket:?}")), "granted twice, or out of nothing");
+                    self.hold(lease);
+                }
+                Action::Reject(ticket, _) => {
+                    assert!(self.waiting.remove(&format!("{ticket:?}")), "rejected twice, or out of nothing");
+                }
+                Action::Signal(_, Signal::Terminate)
+                | Action::Probe(_)
+                | Action::Report(_)
+                | Action::GiveUp => {}
+            }
+        }
+    }
+
+    fn hold(&mut self, lease: LeaseId) {
+        let view = self.pool.workers().nth(lease.worker.slot.index()).expect("a slot");
+        assert_eq!(view.id, lease.worker);
+        assert!(view.in_flight - view.parked <= self.cap, "above the cap");
+        self.leases.push(lease);
+    }
+
+    fn exit(&mut self, worker: WorkerId) {
+        if self.alive.remove(&worker) {
+            self.pool.handle(Event::Exited(worker, Exit::Signal(9)), self.now);
+        }
+    }
+
+    fn apply(&mut self, op: Op) {
+        match op {
+            Op::Admit => {
+                let loads: Vec<(WorkerId, u32)> = self
+                    .pool
+                    .workers()
+                    .filter(|worker| worker.phase == Phase::Serving)
+                    .map(|worker| (worker.id, worker.in_flight - worker.parked))
+                    .collect();
+                match self.pool.admit(RouteId(0), self.now) {
+                    Admission::Assigned(lease) => {
+                        let least = loads.iter().map(|(_, load)| *load).min();
+                        let own = loads.iter().find(|(worker, _)| *worker == lease.worker);
+                        // Equal weights: nothing has ramped (the configuration says so).
+                        assert_eq!(own.map(|(_, load)| *load), least, "not the least loaded: {loads:?}");
+                        self.hold(lease);
+                    }
+                    Admission::Queued(ticket) => {
+                        self.waiting.insert(format!("{ticket:?}"));
+                    }
+                    Admission::Shed(_) => {}
+                }
+            }
+            Op::Moved(which) if !self.leases.is_empty() => {
+                self.pool.moved(self.leases[which % self.leases.len()], self.now);
+            }
+            Op::Release(which, how) if !self.leases.is_empty() => {
+                let lease = self.leases.swap_remove(which % self.leases.len());
+                let outcomes = [
+                    Outcome::Completed,
+                    Outcome::Cancelled,
+                    Outcome::Refused,
+                    Outcome::Lost,
+                    Outcome::TimedOut,
+                ];
+                self.pool.release(lease, outcomes[usize::from(how)], self.now);
+            }
+            Op::Answer(which) if !self.alive.is_empty() => {
+                let worker = *self.alive.iter().nth(which % self.alive.len()).expect("within its length");
+                self.pool.handle(Event::Ready(worker), self.now);
+                self.pool.handle(Event::ProbeAnswered(worker), self.now);
+            }
+            Op::Crash(which) if !self.alive.is_empty() => {
+                let worker = *self.alive.iter().nth(which % self.alive.len()).expect("within its length");
+                self.exit(worker);
+            }
+            Op::Pass(millis) => self.pass(Duration::from_millis(millis.into())),
+            Op::Moved(_) | Op::Release(..) | Op::Answer(_) | Op::Crash(_) => {}
+        }
+        self.carry_out();
+        assert!(self.pool.queue_length() as usize == self.waiting.len());
+    }
+
+    fn pass(&mut self, time: Duration) {
+        let end = self.now + time;
+        while let Some(due) = self.pool.poll_timeout().filter(|due| *due <= end) {
+            self.now = self.now.max(due);
+            self.pool.handle_timeout(self.now);
+            self.carry_out();
+            let next = self.pool.poll_timeout();
+            assert!(next.is_none_or(|next| next > self.now), "the shell would spin");
+        }
+        self.now = end;
+    }
+}
+
+proptest! {
+    #[test]
+    fn the_pool_keeps_its_promises(
+        workers in 1_u16..6,
+        cap in 1_u32..4,
+        ops in proptest::collection::vec(op(), 1..200),
+    ) {
+        let mut config = PoolConfig::new(NonZeroU16::new(workers).expect("from 1"));
+        config.max_in_flight = NonZeroU32::new(cap).expect("from 1");
+        config.queue.limit = 8;
+        config.start.attempts = 0;
+        config.start.ramp = Duration::ZERO;
+        let pool = Pool::new(config, Moment::default());
+        let mut shell = Shell {
+            pool,
+            now: Moment::default(),
+            leases: Vec::new(),
+            waiting: BTreeSet::new(),
+            alive: BTreeSet::new(),
+            cap,
+        };
+        shell.carry_out();
+        for op in ops {
+            shell.apply(op);
+        }
+        for lease in std::mem::take(&mut shell.leases) {
+            shell.pool.release(lease, Outcome::Completed, shell.now);
+            shell.carry_out();
+        }
+        // Those who waited hold leases now, or were turned away in time.
+        shell.pass(Duration::from_secs(20));
+        while let Some(lease) = shell.leases.pop() {
+            shell.pool.release(lease, Outcome::Completed, shell.now);
+            shell.carry_out();
+        }
+        prop_assert!(shell.waiting.is_empty());
+        prop_assert!(shell.pool.workers().all(|worker| worker.in_flight == 0));
+        shell.pool.handle(Event::Stop, shell.now);
+        shell.carry_out();
+        shell.pass(Duration::from_secs(60));
+        prop_assert!(shell.pool.has_ended());
+    }
+}

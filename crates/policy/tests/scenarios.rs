@@ -1,0 +1,264 @@
+//! What a pool decides, told as stories. Time is a number here: nothing waits.
+
+use policy::{
+    Action, Admission, Event, Exit, LeaseId, Moment, Outcome, Phase, Pool, PoolConfig, RouteId, Shed, Signal,
+    TicketId, WorkerId,
+};
+use std::num::{NonZeroU16, NonZeroU32};
+use std::time::Duration;
+
+/// A pool, its clock, and what it asked for since last looked at.
+struct Story {
+    pool: Pool,
+    now: Moment,
+    asked: Vec<Action>,
+}
+
+impl Story {
+    fn new(workers: u16, change: impl FnOnce(&mut PoolConfig)) -> Self {
+        let mut config = PoolConfig::new(NonZeroU16::new(workers).expect("some"));
+        change(&mut config);
+        let mut story =
+            Self { pool: Pool::new(config, Moment::default()), now: Moment::default(), asked: Vec::new() };
+        story.collect();
+        story
+    }
+
+    /// A pool all of whose workers serve.
+    fn serving(workers: u16, change: impl FnOnce(&mut PoolConfig)) -> Self {
+        let mut story = Self::new(workers, change);
+        for worker in story.spawned() {
+            story.tell(Event::Ready(worker));
+        }
+        story.asked.clear();
+        story
+    }
+
+    fn collect(&mut self) {
+        while let Some(action) = self.pool.poll_action() {
+            self.asked.push(action);
+        }
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.pool.handle(event, self.now);
+        self.collect();
+    }
+
+    fn admit(&mut self) -> Admission {
+        let admission = self.pool.admit(RouteId(1), self.now);
+        self.collect();
+        admission
+    }
+
+    fn lease(&mut self) -> LeaseId {
+        match self.admit() {
+            Admission::Assigned(lease) => lease,
+            other => panic!("no worker was free: {other:?}"),
+        }
+    }
+
+    fn ticket(&mut self) -> TicketId {
+        match self.admit() {
+            Admission::Queued(ticket) => ticket,
+            other => panic!("it did not have to wait: {other:?}"),
+        }
+    }
+
+    fn release(&mut self, lease: LeaseId, outcome: Outcome) {
+        self.pool.release(lease, outcome, self.now);
+        self.collect();
+    }
+
+    /// Lets time go by, handling each timeout when it is due.
+    fn pass(&mut self, millis: u64) {
+        let end = self.now + Duration::from_millis(millis);
+        while let Some(due) = self.pool.poll_timeout().filter(|due| *due <= end) {
+            assert!(due >= self.now, "a timeout lies in the past: the shell would spin");
+            self.now = due;
+            self.pool.handle_timeout(due);
+            self.collect();
+            assert!(self.pool.poll_timeout().is_none_or(|next| next > due), "nothing came of a timeout");
+        }
+        self.now = end;
+    }
+
+    fn phase(&self, slot: usize) -> Phase {
+        self.pool.workers().nth(slot).expect("a slot").phase
+    }
+
+    fn spawned(&mut self) -> Vec<WorkerId> {
+        let spawned = self.asked.iter().filter_map(|action| match action {
+            Action::Spawn(worker) => Some(*worker),
+            _ => None,
+        });
+        spawned.collect()
+    }
+
+    fn asked_for(&self, action: Action) -> bool {
+        self.asked.contains(&action)
+    }
+}
+
+#[test]
+fn a_worker_that_answers_its_probe_keeps_its_slow_requests_and_goes_on_serving() {
+    let mut story = Story::serving(1, |_| {});
+    let slow: Vec<LeaseId> = (0..10).map(|_| story.lease()).collect();
+    story.pass(250);
+    assert_eq!(story.phase(0), Phase::Suspect);
+    assert!(story.asked_for(Action::Probe(slow[0].worker)));
+    story.tell(Event::ProbeAnswered(slow[0].worker));
+    assert_eq!(story.phase(0), Phase::Serving);
+    assert_eq!(story.pool.workers().next().expect("one").parked, 10);
+    for lease in slow {
+        story.release(lease, Outcome::Completed);
+    }
+    let worker = story.pool.workers().next().expect("one");
+    assert_eq!((worker.in_flight, worker.parked, worker.frozen_total), (0, 0, 0));
+}
+
+#[test]
+fn a_blocked_worker_is_frozen_half_a_second_after_its_last_byte_and_thaws_with_the_next() {
+    let mut story = Story::serving(2, |_| {});
+    let blocked = story.lease();
+    story.pass(499);
+    assert_eq!(story.phase(0), Phase::Suspect);
+    story.pass(1);
+    assert_eq!(story.phase(0), Phase::Frozen);
+    assert!((0..8).all(|_| story.lease().worker != blocked.worker), "a frozen worker got a request");
+    story.pool.moved(blocked, story.now);
+    assert_eq!(story.phase(0), Phase::Serving);
+    assert!(!story.asked.iter().any(|action| matches!(action, Action::Signal(..))));
+}
+
+#[test]
+fn a_worker_frozen_for_too_long_is_asked_to_end_then_killed_then_replaced() {
+    let mut story = Story::serving(1, |_| {});
+    let worker = story.lease().worker;
+    story.pass(500 + 30_000);
+    assert!(story.asked_for(Action::Signal(worker, Signal::Terminate)));
+    story.pass(10_000);
+    assert!(story.asked_for(Action::Signal(worker, Signal::Kill)));
+    story.tell(Event::Exited(worker, Exit::Signal(9)));
+    assert!(story.asked_for(Action::Spawn(WorkerId { life: 2, ..worker })));
+}
+
+#[test]
+fn a_worker_that_takes_no_connection_gets_no_further_request_until_it_answers() {
+    let mut story = Story::serving(2, |_| {});
+    let refused = story.lease();
+    story.release(refused, Outcome::Refused);
+    assert!((0..4).all(|_| story.lease().worker != refused.worker));
+    story.tell(Event::ProbeAnswered(refused.worker));
+    assert_eq!(story.lease().worker, refused.worker);
+}
+
+#[test]
+fn a_worker_that_serves_one_at_a_time_is_asked_whether_it_is_free_when_its_client_leaves() {
+    let mut story = Story::serving(1, |config| config.max_in_flight = NonZeroU32::MIN);
+    let lease = story.lease();
+    story.pass(5_000);
+    assert_eq!(story.phase(0), Phase::Serving, "busy is not silent where one request fills the worker");
+    story.release(lease, Outcome::Cancelled);
+    assert_eq!(story.phase(0), Phase::Suspect);
+    story.pass(250);
+    assert_eq!(story.phase(0), Phase::Frozen);
+    story.tell(Event::ProbeAnswered(lease.worker));
+    assert_eq!(story.phase(0), Phase::Serving);
+}
+
+#[test]
+fn failed_starts_are_retried_after_one_two_and_four_seconds_and_up_to_a_minute() {
+    let mut story = Story::new(1, |config| config.start.attempts = 0);
+    for wait in [1, 2, 4, 8, 16, 32, 60, 60] {
+        let worker = story.spawned().pop().expect("a start");
+        story.asked.clear();
+        story.tell(Event::Exited(worker, Exit::Code(1)));
+        story.pass(wait * 1000 - 1);
+        assert!(story.spawned().is_empty(), "started before {wait} s");
+        story.pass(1);
+        assert_eq!(story.spawned().len(), 1, "not started after {wait} s");
+    }
+}
+
+#[test]
+fn a_pool_that_cannot_boot_gives_up_and_turns_everybody_away() {
+    let mut story = Story::new(2, |_| {});
+    for _ in 0..3 {
+        for worker in story.spawned() {
+            story.tell(Event::Exited(worker, Exit::Code(3)));
+        }
+        story.asked.retain(|action| !matches!(action, Action::Spawn(_)));
+        story.pass(4_000);
+    }
+    assert!(story.asked_for(Action::GiveUp));
+    assert!(story.pool.has_ended());
+    assert!(matches!(story.admit(), Admission::Shed(refusal) if refusal.why == Shed::Stopping));
+}
+
+#[test]
+fn the_queue_serves_in_order_and_the_newest_first_once_its_head_is_late() {
+    let mut story = Story::serving(1, |config| config.max_in_flight = NonZeroU32::MIN);
+    let granted = |story: &Story, ticket: TicketId| {
+        story.asked.iter().any(|action| matches!(action, Action::Grant(whose, _) if *whose == ticket))
+    };
+    let first = story.lease();
+    let (second, third) = (story.ticket(), story.ticket());
+    story.release(first, Outcome::Completed);
+    assert!(granted(&story, second) && !granted(&story, third));
+    story.pass(5_001);
+    let fresh = story.ticket();
+    let held = story.asked.iter().find_map(|action| match action {
+        Action::Grant(_, lease) => Some(*lease),
+        _ => None,
+    });
+    story.release(held.expect("granted above"), Outcome::Completed);
+    assert!(granted(&story, fresh) && !granted(&story, third));
+    story.pass(5_000);
+    assert!(story.asked.iter().any(|action| matches!(action, Action::Reject(whose, _) if *whose == third)));
+}
+
+#[test]
+fn a_late_look_at_the_clock_freezes_nobody() {
+    let mut story = Story::serving(2, |_| {});
+    story.lease();
+    story.now = story.now + Duration::from_secs(60);
+    story.pool.handle_timeout(story.now);
+    story.collect();
+    assert_eq!(story.phase(0), Phase::Serving);
+    story.pass(500);
+    assert_eq!(story.phase(0), Phase::Frozen, "from there on it is judged as ever");
+}
+
+#[test]
+fn what_belongs_to_an_earlier_life_changes_nothing() {
+    let mut story = Story::serving(1, |_| {});
+    let lease = story.lease();
+    story.pass(20);
+    story.tell(Event::Exited(lease.worker, Exit::Signal(9)));
+    story.pass(1_000);
+    let next = WorkerId { life: 2, ..lease.worker };
+    story.tell(Event::Ready(lease.worker));
+    assert_eq!(story.phase(0), Phase::Starting);
+    story.tell(Event::Ready(next));
+    let held = story.lease();
+    story.release(lease, Outcome::Lost);
+    story.tell(Event::Exited(lease.worker, Exit::Code(0)));
+    assert_eq!((story.phase(0), held.worker), (Phase::Serving, next));
+    assert_eq!(story.pool.workers().next().expect("one").in_flight, 1);
+}
+
+#[test]
+fn a_pool_that_is_told_to_stop_lets_requests_finish_and_then_ends() {
+    let mut story = Story::serving(2, |_| {});
+    let lease = story.lease();
+    story.tell(Event::Stop);
+    assert_eq!((story.phase(0), story.phase(1)), (Phase::Draining, Phase::Stopping));
+    story.release(lease, Outcome::Completed);
+    assert_eq!(story.phase(0), Phase::Stopping);
+    let workers: Vec<WorkerId> = story.pool.workers().map(|worker| worker.id).collect();
+    for worker in workers {
+        story.tell(Event::Exited(worker, Exit::Code(0)));
+    }
+    assert!(story.pool.has_ended());
+}
