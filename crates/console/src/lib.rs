@@ -15,6 +15,7 @@ mod routes;
 #[cfg(test)]
 mod samples;
 mod server;
+mod snapshot;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -24,4 +25,5 @@ pub use listener::BindError;
 pub use render::render;
 pub(crate) use server::Source;
 pub use server::{Console, ConsoleOptions};
+pub use snapshot::{Snapshot, Stage};
 pub use status::{PoolEntry, QueueEntry, Status, WorkerEntry};

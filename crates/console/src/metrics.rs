@@ -30,7 +30,7 @@ impl Collector for PoolMetrics {
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
-        let pools = (self.source)();
+        let pools = (self.source)().pools;
         FAMILIES.iter().map(|family| family.of(&pools)).collect()
     }
 }

@@ -1,5 +1,6 @@
 //! Whether every pool can serve: what `/readyz` answers.
 
+use crate::{Snapshot, Stage};
 use policy::Phase;
 use std::fmt::Write;
 use supervisor::PoolStatus;
@@ -9,14 +10,15 @@ use supervisor::PoolStatus;
 pub(crate) enum Readiness {
     /// All of them.
     Ready,
-    /// At least one cannot. One line for each that cannot.
+    /// The service is about to end, or at least one cannot. One line for each reason.
     Unready(String),
 }
 
 impl Readiness {
-    pub(crate) fn of(pools: &[PoolStatus]) -> Self {
-        if pools.is_empty() {
-            return Self::Unready("no pool is configured\n".to_owned());
+    pub(crate) fn of(Snapshot { stage, pools }: &Snapshot) -> Self {
+        match stage {
+            Stage::Running => {}
+            Stage::Draining => return Self::Unready(DRAINING.to_owned()),
         }
         let lines: String =
             pools.iter().filter(|pool| !is_ready(pool)).map(|pool| format!("{}\n", describe(pool))).collect();
@@ -25,8 +27,12 @@ impl Readiness {
 }
 
 /// Every pool, ready (`[+]`) or not (`[-]`): the form of Kubernetes' own `?verbose`.
-pub(crate) fn verbose(pools: &[PoolStatus]) -> String {
-    pools.iter().fold(String::new(), |mut text, pool| {
+pub(crate) fn verbose(Snapshot { stage, pools }: &Snapshot) -> String {
+    let begin = match stage {
+        Stage::Running => String::new(),
+        Stage::Draining => format!("[-]{DRAINING}"),
+    };
+    pools.iter().fold(begin, |mut text, pool| {
         let sign = if is_ready(pool) { '+' } else { '-' };
         let _ = writeln!(text, "[{sign}]{}", describe(pool));
         text
@@ -62,10 +68,12 @@ fn describe(pool: &PoolStatus) -> String {
     }
 }
 
+const DRAINING: &str = "draining: no more connections are taken\n";
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::samples::pool;
+    use crate::samples::{pool, running};
 
     #[test]
     fn every_pool_needs_one_worker_that_serves() {
@@ -82,18 +90,26 @@ mod tests {
             (&[], false),
         ];
         for (phases, ready) in rows {
-            let alone = Readiness::of(&[pool("app", phases)]);
+            let alone = Readiness::of(&running(vec![pool("app", phases)]));
             assert_eq!(alone == Readiness::Ready, ready, "{phases:?}");
-            let beside = Readiness::of(&[pool("app", &[Serving]), pool("api", phases)]);
+            let beside = Readiness::of(&running(vec![pool("app", &[Serving]), pool("api", phases)]));
             assert_eq!(beside == Readiness::Ready, ready, "{phases:?} beside a pool that serves");
         }
     }
 
     #[test]
     fn it_says_which_pool_cannot_serve_and_why() {
-        let pools = [pool("app", &[Phase::Serving]), pool("api", &[Phase::Starting, Phase::Frozen])];
+        let pools =
+            running(vec![pool("app", &[Phase::Serving]), pool("api", &[Phase::Starting, Phase::Frozen])]);
         let why = "pool api: no worker serves (1 starting, 1 frozen)\n";
         assert_eq!(Readiness::of(&pools), Readiness::Unready(why.to_owned()));
         assert_eq!(verbose(&pools), format!("[+]pool app: 1 serving\n[-]{why}"));
+    }
+
+    #[test]
+    fn a_service_that_drains_is_not_ready_though_its_workers_serve() {
+        let snapshot = Snapshot { stage: Stage::Draining, ..running(vec![pool("app", &[Phase::Serving])]) };
+        assert_eq!(Readiness::of(&snapshot), Readiness::Unready(DRAINING.to_owned()));
+        assert_eq!(verbose(&snapshot), format!("[-]{DRAINING}[+]pool app: 1 serving\n"));
     }
 }

@@ -6,8 +6,13 @@ use std::time::Duration;
 
 /// The text that `antifreeze status` prints. Control characters of the document do not reach the terminal.
 pub fn render(status: &Status) -> String {
-    let mut text =
-        format!("antifreeze {}, pid {}, up {}\n", status.version, status.pid, span(status.uptime_ms));
+    let mut text = format!(
+        "antifreeze {}, pid {}, {}, up {}\n",
+        status.version,
+        status.pid,
+        status.stage,
+        span(status.uptime_ms)
+    );
     for pool in &status.pools {
         render_pool(&mut text, pool);
     }
@@ -78,17 +83,17 @@ const NUMERIC: [bool; COLUMNS] = [false, false, true, true, true, true, true, tr
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::samples::pool;
+    use crate::samples::{pool, running};
     use policy::Phase;
 
     #[test]
     fn workers_are_a_table_under_their_pool() {
         let mut pool = pool("web", &[Phase::Serving, Phase::Waiting]);
         pool.shed[0].1 = 7;
-        let mut status = Status::new(Duration::from_secs(7_380), &[pool]);
+        let mut status = Status::new(Duration::from_secs(7_380), &running(vec![pool]));
         status.pid = 99;
         let table = "\
-antifreeze 0.1.0, pid 99, up 2h 3m
+antifreeze 0.1.0, pid 99, running, up 2h 3m
 
 web: 1 of 2 serving, 2 in the queue (the oldest for 1s)
 turned away: 7 queue_full
@@ -118,7 +123,7 @@ web.2   waiting  1m 30s     -          3       1         8        2  -
 
     #[test]
     fn an_escape_sequence_in_the_document_does_not_reach_the_terminal() {
-        let status = Status::new(Duration::ZERO, &[pool("web\u{1b}[2J", &[Phase::Serving])]);
+        let status = Status::new(Duration::ZERO, &running(vec![pool("web\u{1b}[2J", &[Phase::Serving])]));
         assert!(!render(&status).contains('\u{1b}'));
     }
 }

@@ -51,12 +51,12 @@ impl Site {
     }
 
     fn readyz(&self, verbose: bool) -> Answer {
-        let pools = (self.source)();
-        let (status, brief) = match Readiness::of(&pools) {
+        let snapshot = (self.source)();
+        let (status, brief) = match Readiness::of(&snapshot) {
             Readiness::Ready => (StatusCode::OK, "ok\n".to_owned()),
             Readiness::Unready(why) => (StatusCode::SERVICE_UNAVAILABLE, why),
         };
-        text(status, if verbose { readiness::verbose(&pools) } else { brief })
+        text(status, if verbose { readiness::verbose(&snapshot) } else { brief })
     }
 
     fn metrics(&self) -> Answer {

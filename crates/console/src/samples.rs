@@ -1,8 +1,14 @@
 //! Pools for tests: plain data, no processes.
 
+use crate::{Snapshot, Stage};
 use policy::{Phase, RestartReason, Shed, Slot, WorkerId};
 use std::time::Duration;
 use supervisor::{Address, PoolStatus, QueueStatus, RestartCount, WorkerStatus};
+
+/// These pools, at work.
+pub(crate) fn running(pools: Vec<PoolStatus>) -> Snapshot {
+    Snapshot { stage: Stage::Running, pools }
+}
 
 /// A pool with a worker in each of these states.
 pub(crate) fn pool(name: &str, phases: &[Phase]) -> PoolStatus {

@@ -5,7 +5,7 @@ use crate::listener::Listener;
 use crate::metrics::PoolMetrics;
 use crate::process::ProcessMetrics;
 use crate::routes::{self, Answer, Site};
-use crate::{AdminAddress, BindError};
+use crate::{AdminAddress, BindError, Snapshot};
 use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -18,14 +18,14 @@ use std::future::{self, Future};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
-use supervisor::{PoolStatus, Stream};
+use supervisor::Stream;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
 
-/// Where snapshots of the pools come from; called once a request that needs them.
-pub(crate) type Source = Arc<dyn Fn() -> Vec<PoolStatus> + Send + Sync>;
+/// Where snapshots come from; called once a request that needs one.
+pub(crate) type Source = Arc<dyn Fn() -> Snapshot + Send + Sync>;
 
 /// The admin API, bound and not yet serving.
 pub struct Console {
@@ -50,7 +50,7 @@ impl Console {
         address: &AdminAddress,
         options: ConsoleOptions,
         registry: Registry,
-        pools: impl Fn() -> Vec<PoolStatus> + Send + Sync + 'static,
+        source: impl Fn() -> Snapshot + Send + Sync + 'static,
     ) -> Result<Self, BindError> {
         match address {
             AdminAddress::Tcp(at) if !at.ip().to_canonical().is_loopback() && !options.allow_remote => {
@@ -58,7 +58,7 @@ impl Console {
             }
             AdminAddress::Tcp(_) | AdminAddress::Unix(_) => {}
         }
-        let source: Source = Arc::new(pools);
+        let source: Source = Arc::new(source);
         registry.register(Box::new(PoolMetrics::new(Arc::clone(&source))?))?;
         registry.register(Box::new(ProcessMetrics::new()?))?;
         let listener = Listener::bind(address)?;

@@ -2,6 +2,7 @@
 //!
 //! Keys are only ever added. A reader ignores keys that it does not know.
 
+use crate::{Snapshot, Stage};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,6 +17,9 @@ pub struct Status {
     pub pid: u32,
     /// Milliseconds since the admin API was bound, which is part of the start.
     pub uptime_ms: u64,
+    /// `running`, or `draining`: no more connections are taken.
+    #[serde(default = "running")]
+    pub stage: String,
     /// The pools, in the order of the configuration.
     pub pools: Vec<PoolEntry>,
 }
@@ -81,13 +85,14 @@ pub struct WorkerEntry {
 }
 
 impl Status {
-    /// The document about these pools.
-    pub fn new(uptime: Duration, pools: &[PoolStatus]) -> Self {
+    /// The document about this moment.
+    pub fn new(uptime: Duration, snapshot: &Snapshot) -> Self {
         Self {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             uptime_ms: milliseconds(uptime),
-            pools: pools.iter().map(PoolEntry::from).collect(),
+            stage: snapshot.stage.as_str().to_owned(),
+            pools: snapshot.pools.iter().map(PoolEntry::from).collect(),
         }
     }
 }
@@ -135,7 +140,12 @@ fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// What a document without the key meant.
+/// What a document without the key means.
 fn wanted() -> bool {
     true
+}
+
+/// What a document without the key means.
+fn running() -> String {
+    Stage::Running.as_str().to_owned()
 }

@@ -1,6 +1,6 @@
 //! The admin API over real sockets, with pools of plain data.
 
-use crate::samples::pool;
+use crate::samples::{pool, running};
 use crate::{Admin, AdminAddress, BindError, Console, ConsoleOptions, Status, client};
 use policy::Phase;
 use prometheus::Registry;
@@ -101,6 +101,7 @@ async fn the_status_document_keeps_its_keys() {
         "version": env!("CARGO_PKG_VERSION"),
         "pid": std::process::id(),
         "uptime_ms": null,
+        "stage": "running",
         "pools": [{
             "name": "web",
             "queue": {"length": 2, "oldest_ms": 1500},
@@ -207,7 +208,8 @@ async fn other_machines_are_let_in_only_when_allowed() {
         ("0.0.0.0:0", true, true),
     ] {
         let address: AdminAddress = address.parse().unwrap();
-        let result = Console::bind(&address, ConsoleOptions { allow_remote }, Registry::new(), Vec::new);
+        let result =
+            Console::bind(&address, ConsoleOptions { allow_remote }, Registry::new(), || running(vec![]));
         match result {
             Ok(_) => assert!(bound, "{address}"),
             Err(error) => {
@@ -336,8 +338,9 @@ impl Api {
     }
 
     fn at(address: &AdminAddress, pools: Vec<PoolStatus>) -> Result<Self, BindError> {
-        let console =
-            Console::bind(address, ConsoleOptions::default(), Registry::new(), move || pools.clone())?;
+        let console = Console::bind(address, ConsoleOptions::default(), Registry::new(), move || {
+            running(pools.clone())
+        })?;
         let (stop, stopped) = oneshot::channel::<()>();
         let address = console.address().clone();
         let server = tokio::spawn(console.serve(async {
