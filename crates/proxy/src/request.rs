@@ -82,11 +82,16 @@ pub(crate) fn prepare(
     drop_lookalikes(headers);
     headers.remove(PROXY);
     if let Some(peer) = origin.peer {
-        let list = match headers.get(&FORWARDED_FOR).map(HeaderValue::to_str) {
-            Some(Ok(earlier)) => HeaderValue::try_from(format!("{earlier}, {}", peer.to_canonical())),
-            Some(Err(_)) | None => HeaderValue::try_from(peer.to_canonical().to_string()),
-        };
-        headers.insert(FORWARDED_FOR, list.expect("an IP address is plain text"));
+        // A list may be spread over several lines (RFC 9110 section 5.3), and its last entry is the one that the
+        // trusted peer itself vouches for: to keep the first line alone would believe the client instead.
+        let mut list = String::new();
+        for earlier in headers.get_all(&FORWARDED_FOR).iter().filter_map(|line| line.to_str().ok()) {
+            list.push_str(earlier);
+            list.push_str(", ");
+        }
+        list.push_str(&peer.to_canonical().to_string());
+        let list = HeaderValue::try_from(list);
+        headers.insert(FORWARDED_FOR, list.expect("header text and an IP address are plain text"));
     }
     if let Entry::Vacant(place) = headers.entry(FORWARDED_PROTO) {
         place.insert(HeaderValue::from_static("http"));
@@ -247,3 +252,6 @@ fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item =
     let lines = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
     lines.flat_map(|line| line.split(',')).map(|token| token.split(';').next().unwrap_or_default().trim())
 }
+
+#[cfg(test)]
+mod tests;
