@@ -14,9 +14,7 @@ use tokio::net::{TcpListener, UnixListener};
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// Other machines could reach it.
-    #[error(
-        "admin address {0} can be reached from other machines; use 127.0.0.1, [::1] or unix:/path, or allow it expressly"
-    )]
+    #[error("admin address {0} can be reached from other machines; use 127.0.0.1, [::1] or unix:/path")]
     Remote(SocketAddr),
     /// Somebody listens there.
     #[error("admin address {0} is in use; is another antifreeze running? choose another address, or off")]
