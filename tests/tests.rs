@@ -4,6 +4,7 @@ mod admin;
 mod balance;
 mod freeze;
 mod protocol;
+mod restarts;
 mod servers;
 mod shutdown;
 mod starting;

@@ -32,6 +32,7 @@ pub(crate) async fn serve(
     origin: Origin,
     request: Request<Incoming>,
 ) -> Result<Response<Download>, Infallible> {
+    watch.begin();
     let mut record = Box::new(Record {
         shard: Arc::clone(&shard),
         watch: Arc::clone(&watch),
@@ -149,6 +150,8 @@ async fn exchange(
                 (Some(copy), Error::Lost) => {
                     shard.count_retry(Retry::Lost);
                     request = Request::from_parts(copy, Upload::empty(Arc::clone(watch)));
+                    // Once, and on a connection that cannot have gone stale: the request itself may be what breaks it.
+                    break;
                 }
                 (Some(_) | None, error) => return Err(give_up(lease, error)),
             },

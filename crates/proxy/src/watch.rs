@@ -54,6 +54,11 @@ impl Watch {
         }
     }
 
+    /// A request begins: whatever limit an earlier one met is history.
+    pub(crate) fn begin(&self) {
+        self.expired.store(NOT_EXPIRED, Ordering::Relaxed);
+    }
+
     /// From now on the connection waits for this.
     pub(crate) fn enter(&self, phase: Phase) {
         self.phase.store(phase as u8, Ordering::Relaxed);
