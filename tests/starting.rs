@@ -4,7 +4,9 @@ use crate::support::Program;
 use std::process::{Command, Output};
 
 fn antifreeze(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_antifreeze")).args(args).output().expect("the binary was built")
+    let mut command = Command::new(env!("CARGO_BIN_EXE_antifreeze"));
+    // The default is a fixed port.
+    command.env("ANTIFREEZE_ADMIN", "off").args(args).output().expect("the binary was built")
 }
 
 #[test]
@@ -22,6 +24,8 @@ fn bad_usage_exits_64_with_the_remedy() {
         (&["run", "--listen", "127.0.0.1", "--", "true"], "not an address"),
         (&["run", "--listen", "127.0.0.1:99999", "--", "true"], "not an address"),
         (&["run", "--listen", "unix:", "--", "true"], "not an address"),
+        (&["run", "--admin", "9900", "--", "true"], "no admin address"),
+        (&["run", "--listen", "127.0.0.1:0", "--admin", "0.0.0.0:0", "--", "true"], "other machines"),
         (&["run", "--threads", "0", "--", "true"], "--threads"),
         (&["run", "--max-in-flight", "0", "--", "true"], "--max-in-flight"),
         (&["run", "--restart-after", "soon", "--", "true"], "soon"),
@@ -51,6 +55,10 @@ fn a_port_in_use_is_one_clear_line_also_between_two_of_us() {
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1));
     assert!(text.lines().count() == 1 && text.contains("in use") && text.contains(&first.address), "{text}");
+    let output = antifreeze(&["demo", "--listen", "127.0.0.1:0", "--admin", &first.admin]);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text.lines().count() == 1 && text.contains("in use") && text.contains(&first.admin), "{text}");
 }
 
 #[test]

@@ -17,6 +17,8 @@ pub(crate) struct Program {
     lines: Mutex<Receiver<String>>,
     pub(crate) seen: Vec<String>,
     pub(crate) address: String,
+    /// Where its admin API is.
+    pub(crate) admin: String,
     mark: String,
 }
 
@@ -28,7 +30,7 @@ pub(crate) struct Answer {
 }
 
 impl Program {
-    /// Starts `antifreeze ARGS` (with `--listen 127.0.0.1:0` behind the subcommand), and waits until it listens.
+    /// Starts `antifreeze ARGS` (with addresses on free ports behind the subcommand), and waits until it listens.
     pub(crate) fn start(args: &[&str]) -> Self {
         let (subcommand, rest) = args.split_first().expect("a subcommand");
         // Not ANTIFREEZE_*, which workers do not get: the mark is what leftovers are found by.
@@ -36,7 +38,7 @@ impl Program {
         let (name, value) = mark.split_once('=').expect("NAME=VALUE");
         let mut child = Command::new(env!("CARGO_BIN_EXE_antifreeze"))
             .arg(subcommand)
-            .args(["--listen", "127.0.0.1:0"])
+            .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
             .args(rest)
             .env(name, value)
             .stdout(Stdio::null())
@@ -52,10 +54,16 @@ impl Program {
                 }
             }
         });
-        let mut program =
-            Self { child, lines: Mutex::new(lines), seen: Vec::new(), address: String::new(), mark };
-        let line = program.wait_for_line("listening on");
-        program.address = line.rsplit(' ').next().unwrap_or_default().to_owned();
+        let mut program = Self {
+            child,
+            lines: Mutex::new(lines),
+            seen: Vec::new(),
+            address: String::new(),
+            admin: String::new(),
+            mark,
+        };
+        program.admin = last_word(&program.wait_for_line("admin API at"));
+        program.address = last_word(&program.wait_for_line("listening on"));
         program
     }
 
@@ -82,6 +90,16 @@ impl Program {
 
     pub(crate) fn get(&self, path: &str) -> Answer {
         self.request(&format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"))
+    }
+
+    /// Asks the admin API.
+    pub(crate) fn ask(&self, path: &str) -> Answer {
+        let mut stream = TcpStream::connect(&self.admin).expect("it listens");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.admin);
+        stream.write_all(request.as_bytes()).expect("the program reads");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("an answer");
+        Answer::parse(&text)
     }
 
     /// Sends bytes on a fresh connection and reads to its end.
@@ -142,6 +160,10 @@ impl Answer {
 }
 
 /// Sends a signal by name to one process.
+fn last_word(line: &str) -> String {
+    line.rsplit(' ').next().unwrap_or_default().to_owned()
+}
+
 pub(crate) fn signal_process(pid: u32, signal: &str) {
     let sent = Command::new("kill").args([&format!("-{signal}"), &pid.to_string()]).status();
     assert!(sent.is_ok_and(|status| status.success()), "kill -{signal} {pid}");

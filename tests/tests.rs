@@ -1,5 +1,6 @@
 //! The program as its users meet it: the real binary, real workers, real sockets.
 
+mod admin;
 mod balance;
 mod freeze;
 mod protocol;

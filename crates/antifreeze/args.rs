@@ -1,6 +1,7 @@
 //! What was typed.
 
 use clap::{Args, Parser, Subcommand};
+use console::{Admin, AdminAddress};
 use proxy::Endpoint;
 use std::num::NonZeroU16;
 use std::path::PathBuf;
@@ -28,6 +29,15 @@ pub(crate) enum Command {
         #[command(flatten)]
         front: Front,
     },
+    /// Print what the workers of a running antifreeze are doing.
+    Status {
+        /// Its admin address.
+        #[arg(long, env = "ANTIFREEZE_ADMIN", default_value = "127.0.0.1:9900")]
+        admin: AdminAddress,
+        /// As it came, in JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// The demo's worker.
     #[command(hide = true)]
     DemoWorker {
@@ -44,6 +54,9 @@ pub(crate) struct Front {
     /// Where clients connect: an address and port, or unix:/path.
     #[arg(long, env = "ANTIFREEZE_LISTEN", default_value = "127.0.0.1:8000")]
     pub(crate) listen: Vec<Endpoint>,
+    /// Where the admin API listens: a loopback address and port, unix:/path, or off.
+    #[arg(long, env = "ANTIFREEZE_ADMIN", default_value = "127.0.0.1:9900")]
+    pub(crate) admin: Admin,
     /// How many workers; the number of processors if absent.
     #[arg(long, env = "ANTIFREEZE_WORKERS")]
     pub(crate) workers: Option<NonZeroU16>,

@@ -3,6 +3,7 @@
 mod args;
 mod demo_worker;
 mod run;
+mod status;
 
 use args::{Cli, Command};
 use clap::Parser;
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
     let done = match cli.command {
         Command::Run { front, command } => run::run(&front, command),
         Command::Demo { front } => run::demo(&front),
+        Command::Status { admin, json } => status::run(&admin, json).map(|()| ExitCode::SUCCESS),
         Command::DemoWorker { uds } => demo_worker::run(&uds).map(|()| ExitCode::SUCCESS),
         Command::Sentinel => supervisor::sentinel().map(|()| ExitCode::SUCCESS).map_err(Into::into),
     };

@@ -2,15 +2,19 @@
 
 use crate::args::Front;
 use anyhow::Context;
+use console::{Admin, BindError, Console, ConsoleOptions, Snapshot, Stage};
 use policy::PoolConfig;
 use proxy::{Listeners, Metrics, Options};
 use std::io::Write;
 use std::num::NonZeroU16;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 use supervisor::{Ending, Line, Plan, PoolOptions, Probe, Source, StartError, Supervisor};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 
 /// Bad usage (EX_USAGE of sysexits.h).
 pub(crate) fn usage() -> ExitCode {
@@ -70,7 +74,34 @@ pub(crate) fn run(front: &Front, command: Vec<String>) -> anyhow::Result<ExitCod
             Err(error) => return Err(error.into()),
         };
         let pool = supervisor.pool();
-        let metrics = Metrics::register(&prometheus::Registry::new())?;
+        let registry = prometheus::Registry::new();
+        let metrics = Metrics::register(&registry)?;
+        let draining = Arc::new(AtomicBool::new(false));
+        let console = match &front.admin {
+            Admin::Off => None,
+            Admin::At(address) => {
+                let (pool, draining) = (pool.clone(), Arc::clone(&draining));
+                let snapshot = move || Snapshot {
+                    stage: if draining.load(Ordering::Relaxed) { Stage::Draining } else { Stage::Running },
+                    pools: vec![pool.status()],
+                };
+                match Console::bind(address, ConsoleOptions::default(), registry, snapshot) {
+                    Ok(console) => Some(console),
+                    Err(error @ BindError::Remote(_)) => {
+                        eprintln!("antifreeze: {error}");
+                        return Ok(usage());
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        };
+        let (end_console, console_ends) = oneshot::channel::<()>();
+        let console = console.map(|console| {
+            tracing::info!("admin API at {}", console.address());
+            tokio::spawn(console.serve(async {
+                let _ = console_ends.await;
+            }))
+        });
         let running = proxy::start(&pool, &Options::default(), &metrics, listeners)?;
         for endpoint in running.endpoints() {
             tracing::info!("listening on {endpoint}");
@@ -81,6 +112,7 @@ pub(crate) fn run(front: &Front, command: Vec<String>) -> anyhow::Result<ExitCod
                 tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
             };
             signalled().await;
+            draining.store(true, Ordering::Relaxed);
             tracing::info!("draining: a second signal ends it at once");
             running
                 .drain(drain, async {
@@ -102,6 +134,10 @@ pub(crate) fn run(front: &Front, command: Vec<String>) -> anyhow::Result<ExitCod
             ended = supervisor.run() => ended?,
             () = ending => unreachable!("it waits for the supervisor to end"),
         };
+        drop(end_console);
+        if let Some(console) = console {
+            console.await.context("the admin API panicked")?;
+        }
         Ok(match ended {
             Ending::GaveUp(words) => {
                 eprintln!("antifreeze: {words}");
