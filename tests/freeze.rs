@@ -33,7 +33,7 @@ fn a_blocked_worker_leaves_the_rotation_and_thaws_without_being_killed() {
 
 #[test]
 fn a_stopped_worker_is_killed_and_replaced_after_restart_after() {
-    let mut program = Program::start(&["demo", "--workers", "1", "--restart-after", "1"]);
+    let mut program = Program::start(&["demo", "--workers", "1", "--restart-after", "1s"]);
     program.wait_for_line("now=\"serving\"");
     let stopped = program.get("/").pid();
     signal_process(stopped, "STOP");

@@ -28,7 +28,7 @@ fn bad_usage_exits_64_with_the_remedy() {
         (&["run", "--listen", "127.0.0.1:0", "--admin", "0.0.0.0:0", "--", "true"], "other machines"),
         (&["run", "--threads", "0", "--", "true"], "--threads"),
         (&["run", "--max-in-flight", "0", "--", "true"], "--max-in-flight"),
-        (&["run", "--restart-after", "soon", "--", "true"], "soon"),
+        (&["run", "--restart-after", "10", "--", "true"], "250ms"),
         (&["run", "--wrokers", "4", "--", "true"], "--workers"),
         (&["run", "--listen", "127.0.0.1:0", "--", "no-such-program-here"], "no-such-program-here"),
         (&["run", "--listen", "127.0.0.1:0", "--", "/etc/passwd"], "/etc/passwd"),

@@ -2,6 +2,7 @@
 
 mod admin;
 mod balance;
+mod cancel;
 mod freeze;
 mod protocol;
 mod restarts;

@@ -4,6 +4,7 @@ mod args;
 mod demo_worker;
 mod run;
 mod status;
+mod units;
 
 use args::{Cli, Command};
 use clap::Parser;

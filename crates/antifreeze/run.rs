@@ -3,7 +3,6 @@
 use crate::args::Front;
 use anyhow::Context;
 use console::{Admin, BindError, Console, ConsoleOptions, Snapshot, Stage};
-use policy::PoolConfig;
 use proxy::{Listeners, Metrics, Options};
 use std::io::Write;
 use std::num::NonZeroU16;
@@ -11,7 +10,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};
-use std::time::Duration;
 use supervisor::{Ending, Line, Plan, PoolOptions, Probe, Source, StartError, Supervisor};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
@@ -36,10 +34,7 @@ pub(crate) fn run(front: &Front, command: Vec<String>) -> anyhow::Result<ExitCod
     let processors =
         std::thread::available_parallelism().ok().and_then(|count| u16::try_from(count.get()).ok());
     let processors = processors.and_then(NonZeroU16::new).unwrap_or(NonZeroU16::MIN);
-    let mut policy = PoolConfig::new(front.workers.unwrap_or(processors));
-    policy.max_in_flight = front.max_in_flight.unwrap_or(policy.max_in_flight);
-    policy.freeze.restart_after =
-        front.restart_after.map_or(policy.freeze.restart_after, Duration::from_secs);
+    let policy = front.policy(processors);
     let drain = policy.stop.drain_timeout;
     let (output, lines) = mpsc::sync_channel(4096);
     let options = PoolOptions {
