@@ -32,11 +32,17 @@ pub(crate) struct Answer {
 impl Program {
     /// Starts `antifreeze ARGS` (with addresses on free ports behind the subcommand), and waits until it listens.
     pub(crate) fn start(args: &[&str]) -> Self {
+        Self::launch(Command::new(env!("CARGO_BIN_EXE_antifreeze")), args)
+    }
+
+    /// As [`start`](Self::start), with a command that was prepared: another folder, other variables, a wrapper around
+    /// the binary.
+    pub(crate) fn launch(mut command: Command, args: &[&str]) -> Self {
         let (subcommand, rest) = args.split_first().expect("a subcommand");
         // Not ANTIFREEZE_*, which workers do not get: the mark is what leftovers are found by.
         let mark = format!("FREEZETEST={}-{:?}", std::process::id(), Instant::now());
         let (name, value) = mark.split_once('=').expect("NAME=VALUE");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_antifreeze"))
+        let mut child = command
             .arg(subcommand)
             .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
             .args(rest)
@@ -102,6 +108,10 @@ impl Program {
         Answer::parse(&text)
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends bytes on a fresh connection and reads to its end.
     pub(crate) fn request(&self, bytes: &str) -> Answer {
         let mut stream = self.connect();
@@ -159,11 +169,11 @@ impl Answer {
     }
 }
 
-/// Sends a signal by name to one process.
 fn last_word(line: &str) -> String {
     line.rsplit(' ').next().unwrap_or_default().to_owned()
 }
 
+/// Sends a signal by name to one process.
 pub(crate) fn signal_process(pid: u32, signal: &str) {
     let sent = Command::new("kill").args([&format!("-{signal}"), &pid.to_string()]).status();
     assert!(sent.is_ok_and(|status| status.success()), "kill -{signal} {pid}");

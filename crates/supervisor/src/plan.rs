@@ -89,8 +89,10 @@ impl Plan {
                 if let Some((_, flag)) = find_flag(&command[position + 1..], server.address_flags) {
                     return Err(PlanError::OwnAddress { server: server.name, flag: flag.to_owned() });
                 }
+                // Right behind the name: waitress reads no option behind its first argument.
                 let mut command = command.clone();
-                command.extend(server.address.iter().map(|&word| word.to_owned()));
+                let words = server.address.iter().map(|&word| word.to_owned());
+                command.splice(position + 1..=position, words);
                 Ok(plan(server.address.join(" "), &command, Transport::Socket))
             }
             ([], None) => Ok(plan("PORT in the environment".to_owned(), command, Transport::PortVariable)),
