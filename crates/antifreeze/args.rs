@@ -1,17 +1,26 @@
-//! What was typed.
+//! The command line: what was typed.
+//!
+//! Two things follow from a flag's name and are not repeated at each flag: its variable in the environment, and the
+//! default that `--help` shows, which is that of [`Settings`].
 
-use crate::units;
-use clap::{Args, Parser, Subcommand};
-use console::{Admin, AdminAddress};
-use policy::PoolConfig;
-use proxy::Endpoint;
-use std::num::NonZeroU16;
+use crate::config::raw::{Flags, Words};
+use crate::config::word::Text;
+use crate::config::{Settings, processors};
+use clap::builder::StyledStr;
+use clap::error::{ContextKind, ContextValue};
+use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use console::AdminAddress;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
 
 /// A front proxy and supervisor that never lets one slow call freeze a service.
 #[derive(Debug, Parser)]
-#[command(version, about, after_help = "Example:\n  antifreeze run --workers 4 -- uvicorn main:app")]
+#[command(
+    version,
+    about,
+    after_help = "Example:\n  antifreeze run --workers 4 -- uvicorn main:app",
+    max_term_width = 100
+)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -19,25 +28,24 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Start workers and stand in front of them.
-    Run {
-        #[command(flatten)]
-        front: Front,
-        /// The command of one worker; it is told its address (see README.md).
-        #[arg(last = true, required = true)]
-        command: Vec<String>,
-    },
-    /// Try it with built-in workers: no Python needed.
+    /// Start workers and stand in front of them
+    #[command(after_help = RANKS)]
+    Run(Service),
+    /// Say what run would do with the same arguments, and start nothing
+    #[command(after_help = RANKS)]
+    Check(Service),
+    /// Try it with built-in workers: no Python needed
+    #[command(after_help = RANKS)]
     Demo {
         #[command(flatten)]
-        front: Front,
+        flags: Box<Flags>,
     },
-    /// Print what the workers of a running antifreeze are doing.
+    /// Print what the workers of a running antifreeze are doing
     Status {
-        /// Its admin address.
-        #[arg(long, env = "ANTIFREEZE_ADMIN", default_value = "127.0.0.1:9900")]
+        /// Its admin address
+        #[arg(long, default_value = "127.0.0.1:9900")]
         admin: AdminAddress,
-        /// As it came, in JSON.
+        /// As it came, in JSON
         #[arg(long)]
         json: bool,
     },
@@ -52,64 +60,95 @@ pub(crate) enum Command {
     Sentinel,
 }
 
+const RANKS: &str = "\
+Each flag but --env is also a variable in the environment (ANTIFREEZE_QUEUE_LIMIT
+for --queue-limit) and a key in the file. A flag wins over the variable, the
+variable over the file, the file over the default.
+
+A TIME is written 250ms, 10s, 5m or 1h, a SIZE 64KiB, 512MiB or 1GiB.
+
+Example:
+  antifreeze run --workers 4 -- uvicorn main:app";
+
+/// What to run, and how.
 #[derive(Debug, Args)]
-pub(crate) struct Front {
-    /// Where clients connect: an address and port, or unix:/path.
-    #[arg(long, env = "ANTIFREEZE_LISTEN", default_value = "127.0.0.1:8000")]
-    pub(crate) listen: Vec<Endpoint>,
-    /// Where the admin API listens: a loopback address and port, unix:/path, or off.
-    #[arg(long, env = "ANTIFREEZE_ADMIN", default_value = "127.0.0.1:9900")]
-    pub(crate) admin: Admin,
-    /// How many workers; the number of processors if absent.
-    #[arg(long, env = "ANTIFREEZE_WORKERS")]
-    pub(crate) workers: Option<NonZeroU16>,
-    /// Data-plane threads; the number of processors if absent.
-    #[arg(long, env = "ANTIFREEZE_THREADS")]
-    pub(crate) threads: Option<NonZeroU16>,
-    /// Requests one worker may hold at once; 1 for a worker that serves one at a time.
-    #[arg(long, env = "ANTIFREEZE_MAX_IN_FLIGHT")]
-    pub(crate) max_in_flight: Option<std::num::NonZeroU32>,
-    /// Requests that may wait for a worker; one more is answered 503.
-    #[arg(long, env = "ANTIFREEZE_QUEUE_LIMIT")]
-    pub(crate) queue_limit: Option<u32>,
-    /// How long one may wait before it is answered 503.
-    #[arg(long, env = "ANTIFREEZE_QUEUE_TIMEOUT", value_name = "TIME", value_parser = units::duration)]
-    pub(crate) queue_timeout: Option<Duration>,
-    /// A worker that owes answers and is silent for so long is probed.
-    #[arg(long, env = "ANTIFREEZE_SUSPECT_AFTER", value_name = "TIME", value_parser = units::duration)]
-    pub(crate) suspect_after: Option<Duration>,
-    /// A worker that does not answer its probe for so long is frozen: no new requests.
-    #[arg(long, env = "ANTIFREEZE_PROBE_TIMEOUT", value_name = "TIME", value_parser = units::duration)]
-    pub(crate) probe_timeout: Option<Duration>,
-    /// A worker frozen for so long is killed and replaced.
-    #[arg(long, env = "ANTIFREEZE_RESTART_AFTER", value_name = "TIME", value_parser = units::duration)]
-    pub(crate) restart_after: Option<Duration>,
-    /// How long open requests may finish after the first signal.
-    #[arg(long, env = "ANTIFREEZE_DRAIN_TIMEOUT", value_name = "TIME", value_parser = units::duration)]
-    pub(crate) drain_timeout: Option<Duration>,
-    /// How long after SIGTERM a worker is killed.
-    #[arg(long, env = "ANTIFREEZE_GRACE", value_name = "TIME", value_parser = units::duration)]
-    pub(crate) grace: Option<Duration>,
+pub(crate) struct Service {
+    /// What one worker runs, for example uvicorn main:app; may be in the file instead
+    #[arg(last = true, id = "pool.command", value_name = "COMMAND")]
+    command: Vec<Text>,
+    #[command(flatten)]
+    flags: Box<Flags>,
 }
 
-impl Front {
-    /// The policy's knobs: what was typed, over the defaults.
-    pub(crate) fn policy(&self, processors: NonZeroU16) -> PoolConfig {
-        let mut policy = PoolConfig::new(self.workers.unwrap_or(processors));
-        choose(&mut policy.max_in_flight, self.max_in_flight);
-        choose(&mut policy.queue.limit, self.queue_limit);
-        choose(&mut policy.queue.timeout, self.queue_timeout);
-        choose(&mut policy.freeze.suspect_after, self.suspect_after);
-        choose(&mut policy.freeze.probe_timeout, self.probe_timeout);
-        choose(&mut policy.freeze.restart_after, self.restart_after);
-        choose(&mut policy.stop.drain_timeout, self.drain_timeout);
-        choose(&mut policy.stop.grace, self.grace);
-        policy
+impl Service {
+    /// The flags with the command among them.
+    pub(crate) fn flags(mut self) -> Flags {
+        self.flags.pool.command = Words(self.command);
+        *self.flags
     }
 }
 
-fn choose<T>(default: &mut T, typed: Option<T>) {
-    if let Some(typed) = typed {
-        *default = typed;
-    }
+/// Reads the command line and the environment; the matches are those of the subcommand.
+///
+/// # Errors
+/// What clap objects to, or `--help`.
+pub(crate) fn parse() -> Result<(Cli, ArgMatches), clap::Error> {
+    let mut matches = command().try_get_matches()?;
+    let cli = Cli::from_arg_matches(&matches)?;
+    let matches = matches.remove_subcommand().map(|(_, matches)| matches).unwrap_or_default();
+    Ok((cli, matches))
+}
+
+/// The variable behind a value that clap refused, if it was not typed.
+pub(crate) fn variable_to_blame(error: &clap::Error) -> Option<String> {
+    let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg) else { return None };
+    let flag = argument.split(' ').next()?;
+    let variable = variable(flag.strip_prefix("--")?);
+    let typed = std::env::args().any(|typed| typed == flag || typed.starts_with(&format!("{flag}=")));
+    (!typed && std::env::var_os(&variable).is_some()).then_some(variable)
+}
+
+/// The variable in the environment that stands for a flag.
+pub(crate) fn variable(flag: &str) -> String {
+    format!("ANTIFREEZE_{}", flag.trim_start_matches('-').to_ascii_uppercase().replace('-', "_"))
+}
+
+/// The flag of a setting, as it is typed.
+pub(crate) fn flag(id: &str) -> String {
+    let flags = Service::augment_args(clap::Command::new("flags"));
+    let long = flags.get_arguments().find(|argument| argument.get_id() == id).and_then(Arg::get_long);
+    long.map_or_else(|| "COMMAND".to_owned(), |long| format!("--{long}"))
+}
+
+/// The ids of all settings that have a flag, which are the paths of their keys.
+pub(crate) fn ids() -> Vec<String> {
+    let flags = Service::augment_args(clap::Command::new("flags"));
+    let ids = flags.get_arguments().map(|argument| argument.get_id().to_string());
+    ids.filter(|id| id != "config").collect()
+}
+
+/// The whole command line, with variables and defaults.
+pub(crate) fn command() -> clap::Command {
+    let processors = processors();
+    let defaults: BTreeMap<_, _> = Settings::defaults(processors).rows(processors).into_iter().collect();
+    let teach = |argument: Arg| {
+        let argument = match argument.get_long() {
+            // The workers' variables are in the environment already.
+            Some("env" | "json" | "uds" | "help" | "version") | None => argument,
+            Some(long) => {
+                let variable = variable(long);
+                // The rule is told once, below all flags.
+                argument.env(variable).hide_env(true)
+            }
+        };
+        match (defaults.get(argument.get_id().as_str()), argument.get_help().map(StyledStr::to_string)) {
+            (Some(default), Some(help)) if !default.is_empty() => {
+                argument.help(format!("{help} [default: {default}]"))
+            }
+            _ => argument,
+        }
+    };
+    ["run", "check", "demo", "status"]
+        .into_iter()
+        .fold(Cli::command(), |cli, name| cli.mut_subcommand(name, |subcommand| subcommand.mut_args(teach)))
 }

@@ -1,33 +1,48 @@
-//! The program: flags, start, stop.
+//! The program: configuration, start, stop.
 
 mod args;
+mod check;
+mod config;
 mod demo_worker;
 mod run;
 mod status;
 mod units;
 
 use args::{Cli, Command};
-use clap::Parser;
+use clap::ArgMatches;
+use config::raw::Flags;
+use config::{ConfigError, Configuration};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
+    let (Cli { command }, matches) = match args::parse() {
+        Ok(parsed) => parsed,
         Err(error) => {
             // Nothing can be done about a closed terminal.
             let _ = error.print();
-            return if error.use_stderr() { run::usage() } else { ExitCode::SUCCESS };
+            if let Some(variable) = args::variable_to_blame(&error) {
+                eprintln!("The value comes from {variable} in the environment.");
+            }
+            return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
         }
     };
-    let done = match cli.command {
-        Command::Run { front, command } => run::run(&front, command),
-        Command::Demo { front } => run::demo(&front),
-        Command::Status { admin, json } => status::run(&admin, json).map(|()| ExitCode::SUCCESS),
-        Command::DemoWorker { uds } => demo_worker::run(&uds).map(|()| ExitCode::SUCCESS),
-        Command::Sentinel => supervisor::sentinel().map(|()| ExitCode::SUCCESS).map_err(Into::into),
-    };
-    done.unwrap_or_else(|error| {
+    start(command, matches).unwrap_or_else(|error| {
         eprintln!("antifreeze: {error:#}");
-        ExitCode::FAILURE
+        if error.is::<ConfigError>() { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
     })
 }
+
+fn start(command: Command, matches: ArgMatches) -> anyhow::Result<ExitCode> {
+    let load = |flags: &Flags| Configuration::load(flags, matches);
+    match command {
+        Command::Run(service) => run::run(load(&service.flags())?),
+        Command::Check(service) => check::run(&load(&service.flags())?).map(|()| ExitCode::SUCCESS),
+        Command::Demo { flags } => run::demo(load(&flags)?),
+        Command::Status { admin, json } => status::run(&admin, json).map(|()| ExitCode::SUCCESS),
+        Command::DemoWorker { uds } => demo_worker::run(&uds).map(|()| ExitCode::SUCCESS),
+        Command::Sentinel => Ok(supervisor::sentinel().map(|()| ExitCode::SUCCESS)?),
+    }
+}
+
+/// Bad usage (EX_USAGE of sysexits.h).
+const USAGE: u8 = 64;

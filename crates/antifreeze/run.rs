@@ -1,78 +1,52 @@
 //! Start, run, drain, stop.
 
-use crate::args::Front;
+use crate::config::{Configuration, Settings};
 use anyhow::Context;
-use console::{Admin, BindError, Console, ConsoleOptions, Snapshot, Stage};
+use console::{Admin, Console, ConsoleOptions, Snapshot, Stage};
 use proxy::{Listeners, Metrics, Options};
 use std::io::Write;
-use std::num::NonZeroU16;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};
-use supervisor::{Ending, Line, Plan, PoolOptions, Probe, Source, StartError, Supervisor};
+use supervisor::{Ending, Line, PoolOptions, Source, Supervisor};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
-/// Bad usage (EX_USAGE of sysexits.h).
-pub(crate) fn usage() -> ExitCode {
-    ExitCode::from(64)
-}
-
 /// Runs the built-in workers, and says what to try.
-pub(crate) fn demo(front: &Front) -> anyhow::Result<ExitCode> {
+pub(crate) fn demo(mut configuration: Configuration) -> anyhow::Result<ExitCode> {
     let own = std::env::current_exe()?.to_string_lossy().into_owned();
     println!(
         "Try: curl ADDRESS/   curl ADDRESS/slow?ms=3000   curl ADDRESS/freeze?ms=5000   curl ADDRESS/crash"
     );
-    run(front, vec![own, "demo-worker".to_owned(), "--uds".to_owned(), "{socket}".to_owned()])
+    configuration.settings.pool.command =
+        vec![own, "demo-worker".to_owned(), "--uds".to_owned(), "{socket}".to_owned()];
+    run(configuration)
 }
 
 /// Runs until a signal ends it.
-pub(crate) fn run(front: &Front, command: Vec<String>) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(configuration: Configuration) -> anyhow::Result<ExitCode> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
-    let processors =
-        std::thread::available_parallelism().ok().and_then(|count| u16::try_from(count.get()).ok());
-    let processors = processors.and_then(NonZeroU16::new).unwrap_or(NonZeroU16::MIN);
-    let policy = front.policy(processors);
-    let drain = policy.stop.drain_timeout;
     let (output, lines) = mpsc::sync_channel(4096);
-    let options = PoolOptions {
-        name: "web".to_owned(),
-        command,
-        directory: None,
-        environment: supervisor::Environment::new(),
-        policy,
-        probe: Probe::default(),
-        runtime_directory: std::env::temp_dir(),
-        keep_alive: None,
-        sentinel: Some(vec![std::env::current_exe()?.to_string_lossy().into_owned(), "sentinel".to_owned()]),
-        output,
-    };
-    if let Err(error) = Plan::new(&options) {
-        eprintln!("antifreeze: {error}");
-        return Ok(usage());
-    }
-    let threads = front.threads.unwrap_or(processors).get();
-    let listeners = Listeners::bind(&front.listen, usize::from(threads))?;
+    let sentinel = vec![std::env::current_exe()?.to_string_lossy().into_owned(), "sentinel".to_owned()];
+    let options = PoolOptions { sentinel: Some(sentinel), ..configuration.settings.pool.options(output) };
+    configuration.plan(&options)?;
+    let Settings { listeners, admin, threads, trusted_proxies, pool, timeouts, limits } =
+        configuration.settings;
+    let drain = pool.policy.stop.drain_timeout;
+    let proxy_options = Options { timeouts, limits, trusted_proxies, access: None };
+    let listeners = Listeners::bind(&listeners, usize::from(threads.get()))?;
     std::thread::Builder::new().name("output".to_owned()).spawn(move || print(&lines))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).context("cannot wait for signals")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for signals")?;
-        let supervisor = match Supervisor::new(options) {
-            Ok(supervisor) => supervisor,
-            Err(error @ (StartError::Plan(_) | StartError::Program { .. })) => {
-                eprintln!("antifreeze: {error}");
-                return Ok(usage());
-            }
-            Err(error) => return Err(error.into()),
-        };
+        let supervisor = Supervisor::new(options)?;
         let pool = supervisor.pool();
         let registry = prometheus::Registry::new();
         let metrics = Metrics::register(&registry)?;
         let draining = Arc::new(AtomicBool::new(false));
-        let console = match &front.admin {
+        let console = match &admin {
             Admin::Off => None,
             Admin::At(address) => {
                 let (pool, draining) = (pool.clone(), Arc::clone(&draining));
@@ -80,14 +54,7 @@ pub(crate) fn run(front: &Front, command: Vec<String>) -> anyhow::Result<ExitCod
                     stage: if draining.load(Ordering::Relaxed) { Stage::Draining } else { Stage::Running },
                     pools: vec![pool.status()],
                 };
-                match Console::bind(address, ConsoleOptions::default(), registry, snapshot) {
-                    Ok(console) => Some(console),
-                    Err(error @ BindError::Remote(_)) => {
-                        eprintln!("antifreeze: {error}");
-                        return Ok(usage());
-                    }
-                    Err(error) => return Err(error.into()),
-                }
+                Some(Console::bind(address, ConsoleOptions::default(), registry, snapshot)?)
             }
         };
         let (end_console, console_ends) = oneshot::channel::<()>();
@@ -97,7 +64,7 @@ pub(crate) fn run(front: &Front, command: Vec<String>) -> anyhow::Result<ExitCod
                 let _ = console_ends.await;
             }))
         });
-        let running = proxy::start(&pool, &Options::default(), &metrics, listeners)?;
+        let running = proxy::start(&pool, &proxy_options, &metrics, listeners)?;
         for endpoint in running.endpoints() {
             tracing::info!("listening on {endpoint}");
         }

@@ -32,6 +32,14 @@ pub enum AdminAddress {
 pub struct AddressError(String);
 
 impl AdminAddress {
+    /// Whether other machines can reach it.
+    pub fn is_remote(&self) -> bool {
+        match self {
+            Self::Tcp(address) => !address.ip().to_canonical().is_loopback(),
+            Self::Unix(_) => false,
+        }
+    }
+
     /// Opens a connection to an admin API.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, UnixListener};
 pub enum BindError {
     /// Other machines could reach it.
     #[error("admin address {0} can be reached from other machines; use 127.0.0.1, [::1] or unix:/path")]
-    Remote(SocketAddr),
+    Remote(AdminAddress),
     /// Somebody listens there.
     #[error("admin address {0} is in use; is another antifreeze running? choose another address, or off")]
     InUse(AdminAddress),

@@ -52,11 +52,8 @@ impl Console {
         registry: Registry,
         source: impl Fn() -> Snapshot + Send + Sync + 'static,
     ) -> Result<Self, BindError> {
-        match address {
-            AdminAddress::Tcp(at) if !at.ip().to_canonical().is_loopback() && !options.allow_remote => {
-                return Err(BindError::Remote(*at));
-            }
-            AdminAddress::Tcp(_) | AdminAddress::Unix(_) => {}
+        if address.is_remote() && !options.allow_remote {
+            return Err(BindError::Remote(address.clone()));
         }
         let source: Source = Arc::new(source);
         registry.register(Box::new(PoolMetrics::new(Arc::clone(&source))?))?;

@@ -2,7 +2,9 @@
 
 use policy::PoolConfig;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
@@ -59,14 +61,78 @@ pub type Environment = BTreeMap<String, Option<String>>;
 /// A request that any HTTP server answers from its event loop: `OPTIONS *` unless the operator chose another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Probe {
-    /// For example `OPTIONS`.
-    pub method: String,
-    /// For example `*`.
-    pub target: String,
+    method: String,
+    target: String,
 }
 
 impl Default for Probe {
     fn default() -> Self {
         Self { method: "OPTIONS".to_owned(), target: "*".to_owned() }
+    }
+}
+
+/// As the request line begins: `OPTIONS *`.
+impl fmt::Display for Probe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.method, self.target)
+    }
+}
+
+/// Text that is no probe.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} is not a probe; write a method and a target with one space between: OPTIONS *, or GET /health"
+)]
+pub struct ProbeError(String);
+
+impl FromStr for Probe {
+    type Err = ProbeError;
+
+    fn from_str(text: &str) -> Result<Self, ProbeError> {
+        let wrong = || ProbeError(text.to_owned());
+        let (method, target) = text.split_once(' ').ok_or_else(wrong)?;
+        // `*` is for OPTIONS alone (RFC 9112 section 3.2.4), CONNECT and TRACE are no questions to a worker.
+        let known = matches!(method, "GET" | "HEAD" | "OPTIONS" | "POST");
+        let fits = match target {
+            "*" => method == "OPTIONS",
+            path => path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#'),
+        };
+        match known && fits {
+            true => Ok(Self { method: method.to_owned(), target: target.to_owned() }),
+            false => Err(wrong()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_probe_reads_as_it_is_written() {
+        assert_eq!(Probe::default().to_string(), "OPTIONS *");
+        for text in ["OPTIONS *", "GET /health?deep=1", "HEAD /"] {
+            assert_eq!(text.parse::<Probe>().map(|probe| probe.to_string()), Ok(text.to_owned()));
+        }
+    }
+
+    #[test]
+    fn what_would_break_the_request_line_is_no_probe() {
+        for text in [
+            "",
+            "GET",
+            "/health",
+            "GET *",
+            "get /",
+            "GET  /",
+            "GET / HTTP/1.1",
+            "GET /\r\nX: 1",
+            "GET http://x/",
+            "GET /\u{e9}",
+            "CONNECT x:1",
+            "GET /#x",
+        ] {
+            assert!(text.parse::<Probe>().is_err(), "{text:?}");
+        }
     }
 }

@@ -44,6 +44,17 @@ impl Drop for Folder {
     }
 }
 
+/// Whether workers can run in this folder.
+///
+/// # Errors
+/// What stat(2) reports, or `NotADirectory`.
+pub(crate) fn find_directory(path: &Path) -> io::Result<()> {
+    match path.metadata()?.is_dir() {
+        true => Ok(()),
+        false => Err(io::ErrorKind::NotADirectory.into()),
+    }
+}
+
 /// Whether the command's program can be found as execvp(3) would find it.
 ///
 /// # Errors

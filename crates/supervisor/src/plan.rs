@@ -147,7 +147,9 @@ fn free_port() -> io::Result<u16> {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
     /// No command.
-    #[error("no command: say what to run after --, for example: -- uvicorn main:app")]
+    #[error(
+        "no command: say what to run after --, for example -- uvicorn main:app, or in pools.NAME.command"
+    )]
     Empty,
     /// Two different placeholders.
     #[error("the command holds both {one} and {other}: a worker has one address, keep one of them")]

@@ -38,8 +38,7 @@ pub(crate) async fn await_ready(address: &Address, probe: &Probe) {
 
 async fn converse(mut stream: Stream, probe: &Probe) -> Answer {
     let request = format!(
-        "{} {} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: antifreeze-probe\r\nConnection: close\r\n\r\n",
-        probe.method, probe.target
+        "{probe} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: antifreeze-probe\r\nConnection: close\r\n\r\n"
     );
     if stream.write_all(request.as_bytes()).await.is_err() {
         return Answer::Other;

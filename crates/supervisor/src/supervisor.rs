@@ -57,8 +57,16 @@ pub enum StartError {
         /// What the search through PATH said.
         source: io::Error,
     },
+    /// Workers cannot run where they should.
+    #[error("cannot run workers in {path:?}: {source}; choose another folder with --directory")]
+    Directory {
+        /// Their folder.
+        path: std::path::PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The socket folder could not be made.
-    #[error("cannot create a socket folder in {path:?}: {source}; choose another with runtime_directory")]
+    #[error("cannot create a socket folder in {path:?}: {source}; choose another with --runtime-directory")]
     Folder {
         /// Its parent.
         path: std::path::PathBuf,
@@ -99,9 +107,7 @@ impl Supervisor {
     /// # Errors
     /// [`StartError`], one line each.
     pub fn new(options: PoolOptions) -> Result<Self, StartError> {
-        let plan = Plan::new(&options)?;
-        folder::find_program(&options)
-            .map_err(|source| StartError::Program { program: options.command[0].clone(), source })?;
+        let plan = Self::check(&options)?;
         let folder = folder::Folder::create(&options.runtime_directory, &options.name)
             .map_err(|source| StartError::Folder { path: options.runtime_directory.clone(), source })?;
         let sentinel = match &options.sentinel {
@@ -122,6 +128,21 @@ impl Supervisor {
             killed: false,
             options,
         })
+    }
+
+    /// What would run, if it could: nothing is made or started.
+    ///
+    /// # Errors
+    /// [`StartError::Plan`], [`StartError::Directory`] or [`StartError::Program`].
+    pub fn check(options: &PoolOptions) -> Result<Plan, StartError> {
+        let plan = Plan::new(options)?;
+        if let Some(path) = &options.directory {
+            folder::find_directory(path)
+                .map_err(|source| StartError::Directory { path: path.clone(), source })?;
+        }
+        folder::find_program(options)
+            .map_err(|source| StartError::Program { program: options.command[0].clone(), source })?;
+        Ok(plan)
     }
 
     /// A handle for the proxy and the console.

@@ -1,0 +1,95 @@
+//! What `run` would do with the same arguments.
+
+use crate::config::{Choice, Configuration, Pool};
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::sync::mpsc;
+use supervisor::Plan;
+
+/// Prints the plan; starts and makes nothing.
+pub(crate) fn run(configuration: &Configuration) -> anyhow::Result<()> {
+    // Nothing runs, so nothing is ever sent.
+    let (output, _) = mpsc::sync_channel(0);
+    let plan = configuration.plan(&configuration.settings.pool.options(output))?;
+    std::io::stdout().write_all(report(configuration, &plan)?.as_bytes())?;
+    Ok(())
+}
+
+fn report(configuration: &Configuration, plan: &Plan) -> Result<String, std::fmt::Error> {
+    let settings = &configuration.settings;
+    let pool = &settings.pool;
+    let mut text = String::from("The configuration is good.\n\n");
+    for listener in &settings.listeners {
+        writeln!(text, "listener    {listener}")?;
+    }
+    writeln!(text, "admin API   {}", settings.admin)?;
+    writeln!(text, "threads     {}", settings.threads)?;
+    writeln!(text, "pool        {}: {} workers, {}", pool.name, pool.policy.workers, server(plan))?;
+    for (workers, command) in commands(pool, plan) {
+        writeln!(text, "  {workers:<16}  {command}")?;
+    }
+    match plan.address.contains("{port}") || plan.address.contains("PORT") {
+        true => writeln!(text, "  address           {}, a free port of 127.0.0.1", plan.address)?,
+        false => writeln!(
+            text,
+            "  address           {}, in a private folder under {}",
+            plan.address,
+            pool.runtime_directory.display()
+        )?,
+    }
+    let choices = configuration.choices();
+    if choices.is_empty() {
+        writeln!(text, "\nEvery setting has its default.")?;
+    } else {
+        writeln!(text, "\nNot the default:")?;
+        text.push_str(&table(&choices));
+    }
+    Ok(text)
+}
+
+/// What each worker runs, or all of them if it is the same.
+fn commands(pool: &Pool, plan: &Plan) -> Vec<(String, String)> {
+    let command = plan.command.iter().map(|word| quote(word)).collect::<Vec<_>>().join(" ");
+    let last = pool.policy.workers.get() - 1;
+    let name = &pool.name;
+    match command.contains("{slot}") {
+        true => (0..=last)
+            .map(|slot| (format!("{name}.{slot}"), command.replace("{slot}", &slot.to_string())))
+            .collect(),
+        false if last == 0 => vec![(format!("{name}.0"), command)],
+        false => vec![(format!("{name}.0 to {name}.{last}"), command)],
+    }
+}
+
+fn server(plan: &Plan) -> String {
+    match plan.server {
+        Some(server) => format!("{server} recognised"),
+        None => "server not recognised".to_owned(),
+    }
+}
+
+fn table(choices: &[Choice]) -> String {
+    let rows: Vec<[String; 4]> = choices
+        .iter()
+        .map(|Choice { key, value, default, origin }| {
+            let default = if default.is_empty() { "none" } else { default };
+            [key.clone(), value.clone(), format!("(default {default})"), origin.clone()]
+        })
+        .collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
+    let widths = [width(0), width(1), width(2)];
+    let line = |row: &[String; 4]| {
+        let [key, value, default, origin] = row;
+        format!("  {key:<0$}  {value:<1$}  {default:<2$}  {origin}\n", widths[0], widths[1], widths[2])
+    };
+    rows.iter().map(line).collect()
+}
+
+/// As a shell would have to be given it.
+fn quote(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./:=@%+,{}".contains(c);
+    match !word.is_empty() && word.chars().all(plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}

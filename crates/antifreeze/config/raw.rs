@@ -1,0 +1,318 @@
+//! Every setting, as it was given: in the file, or by a flag or its variable in the environment.
+//!
+//! A setting is declared once. Its line here is its flag, its key in YAML, its allowed range and its explanation; what
+//! is absent is `None`. Defaults are not here: they are `PoolConfig::new` and `Options::default`. The id of a flag is the
+//! path of its key, with `pool` for `pools.NAME`; its variable in the environment is `ANTIFREEZE_` and the flag's name.
+
+use super::word::{
+    Assignment, Auto, Limit, Network, Number, PoolName, Size, Text, Time, VariableName, scalar,
+};
+use clap::Args;
+use console::Admin;
+use proxy::Endpoint;
+use serde::Deserialize;
+use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::num::{NonZeroU16, NonZeroU32};
+use std::path::PathBuf;
+use std::str::FromStr;
+use supervisor::Probe;
+
+/// What a YAML file holds.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a mapping of settings")]
+pub(crate) struct File {
+    pub(crate) listeners: Option<Vec<Listener>>,
+    pub(crate) admin: Option<AdminSection>,
+    pub(crate) threads: Option<Auto<Number<NonZeroU16, 1, 512>>>,
+    pub(crate) trusted_proxies: Option<Vec<Network>>,
+    pub(crate) pools: BTreeMap<PoolName, Pool>,
+    pub(crate) routes: Vec<Route>,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) limits: Limits,
+}
+
+/// One address of `listeners`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a mapping, for example { address: \"127.0.0.1:8000\" }")]
+pub(crate) struct Listener {
+    #[serde(deserialize_with = "address")]
+    pub(crate) address: Endpoint,
+}
+
+/// `admin`: `off`, or a mapping with its address.
+#[derive(Debug)]
+pub(crate) struct AdminSection(pub(crate) Admin);
+
+/// One of `routes`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a mapping, for example { path: /, pool: app }")]
+pub(crate) struct Route {
+    pub(crate) path: Text,
+    pub(crate) pool: Text,
+}
+
+/// What only the command line gives for the whole program.
+#[derive(Debug, Args)]
+pub(crate) struct Flags {
+    /// A YAML file of settings; config/antifreeze.yaml shows them all
+    #[arg(long, id = "config", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where clients connect: an address and port, or unix:/path; may be repeated
+    #[arg(long = "listen", id = "listeners", value_name = "ADDRESS", value_delimiter = ',')]
+    pub(crate) listen: Vec<Endpoint>,
+    /// Where the admin API listens: a loopback address and port, unix:/path, or off
+    #[arg(long = "admin", id = "admin.address", value_name = "ADDRESS")]
+    pub(crate) admin: Option<Admin>,
+    /// Data-plane threads; auto: one a processor
+    #[arg(long = "threads", id = "threads", value_name = "N")]
+    pub(crate) threads: Option<Auto<Number<NonZeroU16, 1, 512>>>,
+    /// Proxies in front of us whose X-Forwarded-* and X-Request-Id are believed; may be repeated
+    #[arg(long = "trusted-proxy", id = "trusted_proxies", value_name = "NETWORK", value_delimiter = ',')]
+    pub(crate) trusted_proxies: Vec<Network>,
+    #[command(flatten)]
+    pub(crate) pool: Pool,
+    #[command(flatten)]
+    pub(crate) timeouts: Timeouts,
+    #[command(flatten)]
+    pub(crate) limits: Limits,
+}
+
+/// `pools.NAME`.
+#[derive(Debug, Default, Args, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a mapping with the settings of a pool")]
+#[command(next_help_heading = "Workers")]
+pub(crate) struct Pool {
+    /// The command of one worker: behind -- on the command line.
+    #[arg(skip)]
+    pub(crate) command: Words,
+    /// How many workers; auto: one a processor
+    #[arg(long = "workers", id = "pool.workers", value_name = "N")]
+    #[serde(deserialize_with = "workers")]
+    pub(crate) workers: Option<Auto<Number<NonZeroU16, 1, 512>>>,
+    /// Requests one worker may hold at once; 1 for a worker that serves one at a time
+    #[arg(long = "max-in-flight", id = "pool.max_in_flight", value_name = "N")]
+    pub(crate) max_in_flight: Option<Number<NonZeroU32, 1, 1_000_000>>,
+    /// Where workers run, if not in the folder that antifreeze was started in
+    #[arg(long = "directory", id = "pool.directory", value_name = "FOLDER")]
+    pub(crate) directory: Option<PathBuf>,
+    /// A variable for the workers' environment; NAME alone takes it away; may be repeated
+    #[arg(long = "env", id = "pool.environment", value_name = "NAME=VALUE")]
+    #[serde(skip)]
+    pub(crate) assignments: Vec<Assignment>,
+    /// The same as a mapping; null takes a variable away.
+    #[arg(skip)]
+    pub(crate) environment: BTreeMap<VariableName, Option<Text>>,
+    /// How long an idle connection to a worker is kept; auto: what its server allows
+    #[arg(long = "worker-keep-alive", id = "pool.keep_alive", value_name = "TIME")]
+    pub(crate) keep_alive: Option<Auto<Time<100, HOUR>>>,
+    /// Where the private folder with the workers' sockets is made
+    #[arg(long = "runtime-directory", id = "pool.runtime_directory", value_name = "FOLDER")]
+    pub(crate) runtime_directory: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) queue: Queue,
+    #[command(flatten)]
+    pub(crate) freeze: Freeze,
+    #[command(flatten)]
+    pub(crate) start: Start,
+    #[command(flatten)]
+    pub(crate) stop: Stop,
+}
+
+/// `pools.NAME.queue`.
+#[derive(Debug, Default, Args, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a mapping with limit and timeout")]
+#[command(next_help_heading = "Queue")]
+pub(crate) struct Queue {
+    /// Requests that may wait for a worker; one more is answered 503; 0: nobody waits
+    #[arg(long = "queue-limit", id = "pool.queue.limit", value_name = "N")]
+    pub(crate) limit: Option<Number<u32, 0, 1_000_000>>,
+    /// How long one may wait before it is answered 503
+    #[arg(long = "queue-timeout", id = "pool.queue.timeout", value_name = "TIME")]
+    pub(crate) timeout: Option<Time<1, HOUR>>,
+}
+
+/// `pools.NAME.freeze`.
+#[derive(Debug, Default, Args, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a mapping with the steps from silence to a restart")]
+#[command(next_help_heading = "Frozen workers")]
+pub(crate) struct Freeze {
+    /// A worker that owes answers and is silent for so long is probed
+    #[arg(long = "suspect-after", id = "pool.freeze.suspect_after", value_name = "TIME")]
+    pub(crate) suspect_after: Option<Time<10, HOUR>>,
+    /// A worker that does not answer its probe for so long is frozen: no new requests
+    #[arg(long = "probe-timeout", id = "pool.freeze.probe_timeout", value_name = "TIME")]
+    pub(crate) probe_timeout: Option<Time<10, HOUR>>,
+    /// The request that asks a worker whether it is ready, or alive: a method and a target
+    #[arg(long = "probe", id = "pool.freeze.probe", value_name = "REQUEST")]
+    #[serde(deserialize_with = "probe")]
+    pub(crate) probe: Option<Probe>,
+    /// A worker frozen for so long is killed and replaced
+    #[arg(long = "restart-after", id = "pool.freeze.restart_after", value_name = "TIME")]
+    pub(crate) restart_after: Option<Time<100, DAY>>,
+}
+
+/// `pools.NAME.start`.
+#[derive(Debug, Default, Args, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a mapping with settings of starting workers")]
+#[command(next_help_heading = "Starting workers")]
+pub(crate) struct Start {
+    /// A worker that gives no HTTP answer for so long after its start is started again
+    #[arg(long = "start-timeout", id = "pool.start.timeout", value_name = "TIME")]
+    pub(crate) timeout: Option<Time<100, HOUR>>,
+    /// The wait after a first failed start; it doubles with each further one
+    #[arg(long = "backoff", id = "pool.start.backoff", value_name = "TIME")]
+    pub(crate) backoff: Option<Time<10, HOUR>>,
+    /// The longest such wait
+    #[arg(long = "max-backoff", id = "pool.start.max_backoff", value_name = "TIME")]
+    pub(crate) max_backoff: Option<Time<10, DAY>>,
+    /// Failed starts of every worker after which antifreeze gives up, if none was ever ready; 0: never
+    #[arg(long = "start-attempts", id = "pool.start.attempts", value_name = "N")]
+    pub(crate) attempts: Option<Number<u32, 0, 1_000_000>>,
+    /// A worker that joins others at work gets its full share only after so long ("slow start")
+    #[arg(long = "ramp", id = "pool.start.ramp", value_name = "TIME")]
+    pub(crate) ramp: Option<Time<0, HOUR>>,
+}
+
+/// `pools.NAME.stop`.
+#[derive(Debug, Default, Args, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a mapping with drain_timeout and grace")]
+#[command(next_help_heading = "Stopping workers")]
+pub(crate) struct Stop {
+    /// How long open requests may finish after the first signal
+    #[arg(long = "drain-timeout", id = "pool.stop.drain_timeout", value_name = "TIME")]
+    pub(crate) drain_timeout: Option<Time<0, DAY>>,
+    /// How long after SIGTERM a worker is killed
+    #[arg(long = "grace", id = "pool.stop.grace", value_name = "TIME")]
+    pub(crate) grace: Option<Time<0, HOUR>>,
+}
+
+/// `timeouts`: when the proxy stops waiting.
+#[derive(Debug, Default, Args, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a mapping of time limits")]
+#[command(next_help_heading = "Time limits (off: none)")]
+pub(crate) struct Timeouts {
+    /// From the first byte of a request to the end of its header: 408
+    #[arg(long = "header-timeout", id = "timeouts.header", value_name = "TIME")]
+    pub(crate) header: Option<Limit<Time<10, DAY>>>,
+    /// Between two pieces of a request's body: 408
+    #[arg(long = "body-timeout", id = "timeouts.body_idle", value_name = "TIME")]
+    pub(crate) body_idle: Option<Limit<Time<10, DAY>>>,
+    /// From the whole request to the head of its answer: 504
+    #[arg(long = "response-timeout", id = "timeouts.response_start", value_name = "TIME")]
+    pub(crate) response_start: Option<Limit<Time<10, DAY>>>,
+    /// Between two pieces of an answer, whoever is slow: the connection is cut
+    #[arg(long = "stream-timeout", id = "timeouts.stream_idle", value_name = "TIME")]
+    pub(crate) stream_idle: Option<Limit<Time<10, DAY>>>,
+    /// Between two requests of a client: its connection is closed
+    #[arg(long = "keep-alive-timeout", id = "timeouts.keep_alive", value_name = "TIME")]
+    pub(crate) keep_alive: Option<Limit<Time<10, DAY>>>,
+    /// Without a byte in either direction of a WebSocket: it is cut
+    #[arg(long = "tunnel-timeout", id = "timeouts.tunnel_idle", value_name = "TIME")]
+    pub(crate) tunnel_idle: Option<Limit<Time<10, WEEK>>>,
+}
+
+/// `limits`: what the proxy refuses to read.
+#[derive(Debug, Default, Args, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a mapping of size limits")]
+#[command(next_help_heading = "Size limits")]
+pub(crate) struct Limits {
+    /// Bytes of a request's header: 431, or 414 if its target alone is longer
+    #[arg(long = "header-limit", id = "limits.header_bytes", value_name = "SIZE")]
+    pub(crate) header_bytes: Option<Size<{ 8 * KIB }, { KIB * KIB }>>,
+    /// Fields of a request's header: 431
+    #[arg(long = "header-count-limit", id = "limits.header_count", value_name = "N")]
+    pub(crate) header_count: Option<Number<usize, 10, 1000>>,
+    /// Bytes of a request's body: 413; off: any number
+    #[arg(long = "body-limit", id = "limits.body_bytes", value_name = "SIZE")]
+    pub(crate) body_bytes: Option<Limit<Size<0, { KIB * KIB * KIB * KIB }>>>,
+    /// Client connections of each thread; more wait in the kernel's queue
+    #[arg(long = "connection-limit", id = "limits.connections", value_name = "N")]
+    pub(crate) connections: Option<Number<usize, 1, 1_000_000>>,
+}
+
+const HOUR: u64 = 3_600_000;
+const DAY: u64 = 24 * HOUR;
+const WEEK: u64 = 7 * DAY;
+const KIB: u64 = 1024;
+
+/// A command: a program and its arguments.
+#[derive(Debug, Default)]
+pub(crate) struct Words(pub(crate) Vec<Text>);
+
+impl<'de> Deserialize<'de> for Words {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct List;
+
+        impl<'de> Visitor<'de> for List {
+            type Value = Words;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of words, for example [uvicorn, \"main:app\"]")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, words: A) -> Result<Words, A::Error> {
+                Vec::deserialize(de::value::SeqAccessDeserializer::new(words)).map(Words)
+            }
+        }
+
+        deserializer.deserialize_seq(List)
+    }
+}
+
+fn workers<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr<Err = String>,
+{
+    scalar(deserializer, "a whole number or auto (a range of workers comes with a later version)").map(Some)
+}
+
+fn probe<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Probe>, D::Error> {
+    scalar(deserializer, "a method and a target, for example OPTIONS *").map(Some)
+}
+
+fn address<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr,
+    T::Err: fmt::Display,
+{
+    scalar(deserializer, "an address, for example \"127.0.0.1:8000\"")
+}
+
+impl<'de> Deserialize<'de> for AdminSection {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Section {
+            #[serde(deserialize_with = "address")]
+            address: Admin,
+        }
+
+        struct OffOrSection;
+
+        impl<'de> Visitor<'de> for OffOrSection {
+            type Value = AdminSection;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("off, or a mapping, for example { address: \"127.0.0.1:9900\" }")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<AdminSection, E> {
+                match text {
+                    "off" => Ok(AdminSection(Admin::Off)),
+                    other => Err(E::invalid_value(de::Unexpected::Str(other), &self)),
+                }
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<AdminSection, A::Error> {
+                let section = Section::deserialize(de::value::MapAccessDeserializer::new(map))?;
+                Ok(AdminSection(section.address))
+            }
+        }
+
+        deserializer.deserialize_any(OffOrSection)
+    }
+}

@@ -1,0 +1,263 @@
+//! The values of single settings: types that cannot be out of range, read alike from flags, environment and YAML.
+//!
+//! Each reads itself from text (`FromStr`), and its error is a sentence with the allowed range or forms, ready to
+//! follow a flag or a key path. YAML scalars are read as they are written, whatever a YAML schema makes of them: `off`,
+//! `1.10` and `010` keep their characters.
+
+use crate::units;
+use ipnet::IpNet;
+use serde::de::{self, Deserialize, Deserializer, Visitor};
+use std::fmt::{self, Display};
+use std::marker::PhantomData;
+use std::net::IpAddr;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// A duration from `MIN` to `MAX` milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Time<const MIN: u64, const MAX: u64>(pub(crate) Duration);
+
+impl<const MIN: u64, const MAX: u64> FromStr for Time<MIN, MAX> {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let time = units::duration(text)?;
+        let (min, max) = (Duration::from_millis(MIN), Duration::from_millis(MAX));
+        in_range(text, &time, &min, &max, |time| units::show_duration(*time))?;
+        Ok(Self(time))
+    }
+}
+
+/// From `MIN` to `MAX` bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Size<const MIN: u64, const MAX: u64>(pub(crate) u64);
+
+impl<const MIN: u64, const MAX: u64> FromStr for Size<MIN, MAX> {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bytes = units::size(text)?;
+        in_range(text, &bytes, &MIN, &MAX, |bytes| units::show_size(*bytes))?;
+        Ok(Self(bytes))
+    }
+}
+
+/// A whole number from `MIN` to `MAX`, as a `T` that can hold all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Number<T, const MIN: u64, const MAX: u64>(pub(crate) T);
+
+impl<T: FromStr, const MIN: u64, const MAX: u64> FromStr for Number<T, MIN, MAX> {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("'{text}' is not a whole number from {MIN} to {MAX}");
+        if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(wrong());
+        }
+        // Digits that u64 cannot hold are out of range too.
+        let number = text.parse().unwrap_or(u64::MAX);
+        in_range(text, &number, &MIN, &MAX, u64::to_string)?;
+        text.parse().map(Self).map_err(|_| wrong())
+    }
+}
+
+fn in_range<V: PartialOrd>(
+    text: &str,
+    value: &V,
+    min: &V,
+    max: &V,
+    show: impl Fn(&V) -> String,
+) -> Result<(), String> {
+    if (min..=max).contains(&value) {
+        return Ok(());
+    }
+    Err(format!("'{text}' is out of range: from {} to {}", show(min), show(max)))
+}
+
+/// A value, or `auto`: let antifreeze choose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Auto<T> {
+    /// `auto`.
+    Auto,
+    /// This one.
+    Is(T),
+}
+
+impl<T: FromStr<Err = String>> FromStr for Auto<T> {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            value => value.parse().map(Self::Is).map_err(|error| format!("{error}, or auto")),
+        }
+    }
+}
+
+/// A limit, or `off`: no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Limit<T> {
+    /// `off`.
+    Off,
+    /// This much.
+    At(T),
+}
+
+impl<T> Limit<T> {
+    /// The limit, if there is one.
+    pub(crate) fn map<V>(self, limit: impl FnOnce(T) -> V) -> Option<V> {
+        match self {
+            Self::Off => None,
+            Self::At(value) => Some(limit(value)),
+        }
+    }
+}
+
+impl<T: FromStr<Err = String>> FromStr for Limit<T> {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "off" => Ok(Self::Off),
+            value => value.parse().map(Self::At).map_err(|error| format!("{error}, or off")),
+        }
+    }
+}
+
+/// A network in CIDR form, or a single address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Network(pub(crate) IpNet);
+
+impl FromStr for Network {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let single = || text.parse::<IpAddr>().map(IpNet::from);
+        text.parse().or_else(|_| single()).map(Self).map_err(|_| {
+            format!("'{text}' is not a network; write 10.0.0.0/8, 192.168.1.7, fd00::/8, or several of them")
+        })
+    }
+}
+
+/// Text that can be handed to a process: an argument, the value of a variable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Text(pub(crate) String);
+
+impl FromStr for Text {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.contains('\0') {
+            true => Err("it holds a NUL byte, which no process can be given; remove it".to_owned()),
+            false => Ok(Self(text.to_owned())),
+        }
+    }
+}
+
+/// The name of a variable of the environment.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct VariableName(pub(crate) String);
+
+impl FromStr for VariableName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.is_empty() || text.contains(['=', '\0']) {
+            true => Err(format!("'{text}' cannot be the name of a variable; write NAME, and no = in it")),
+            false => Ok(Self(text.to_owned())),
+        }
+    }
+}
+
+/// `NAME=VALUE`, or `NAME` alone: not this variable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Assignment {
+    pub(crate) name: VariableName,
+    pub(crate) value: Option<String>,
+}
+
+impl FromStr for Assignment {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, value) = match text.split_once('=') {
+            Some((name, value)) => (name, Some(value.parse::<Text>()?.0)),
+            None => (text, None),
+        };
+        Ok(Self { name: name.parse()?, value })
+    }
+}
+
+/// The name of a pool: part of log lines, metric labels and a folder's name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct PoolName(pub(crate) String);
+
+impl FromStr for PoolName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let fits = (1..=LONGEST_NAME).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+        match fits {
+            true => Ok(Self(text.to_owned())),
+            false => Err(format!(
+                "'{text}' cannot be the name of a pool; write 1 to {LONGEST_NAME} letters, digits, - and _"
+            )),
+        }
+    }
+}
+
+const LONGEST_NAME: usize = 32;
+
+/// Reads one YAML scalar by its characters; `expected` is for the error about a mapping or a sequence.
+///
+/// # Errors
+/// What `T` objects to; serde_yaml adds the line and the key path.
+pub(crate) fn scalar<'de, D, T>(deserializer: D, expected: &'static str) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr,
+    T::Err: Display,
+{
+    struct Scalar<T>(&'static str, PhantomData<T>);
+
+    impl<T> Visitor<'_> for Scalar<T>
+    where
+        T: FromStr,
+        T::Err: Display,
+    {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.0)
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+            text.parse().map_err(E::custom)
+        }
+    }
+
+    deserializer.deserialize_str(Scalar(expected, PhantomData))
+}
+
+macro_rules! read_from_yaml_scalars {
+    ($([$($generics:tt)*] $type:ty, $expected:literal;)*) => {$(
+        impl<'de, $($generics)*> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                scalar(deserializer, $expected)
+            }
+        }
+    )*};
+}
+
+read_from_yaml_scalars! {
+    [const MIN: u64, const MAX: u64] Time<MIN, MAX>, "a duration, for example 10s";
+    [const MIN: u64, const MAX: u64] Size<MIN, MAX>, "a size, for example 64KiB";
+    [T: FromStr, const MIN: u64, const MAX: u64] Number<T, MIN, MAX>, "a whole number";
+    [T: FromStr<Err = String>] Auto<T>, "one value, or auto";
+    [T: FromStr<Err = String>] Limit<T>, "one value, or off";
+    [] Network, "a network, for example 10.0.0.0/8";
+    [] Text, "text";
+    [] VariableName, "the name of a variable";
+    [] PoolName, "the name of a pool";
+}
