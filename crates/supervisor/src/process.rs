@@ -1,7 +1,8 @@
 //! Starting and ending processes. The only file that kills.
 //!
-//! A worker gets a process group of its own, no file but its standard streams and the socket it is to listen on, and
-//! SIGKILL when the thread that spawned it ends (`PR_SET_PDEATHSIG`, prctl(2)): so that thread must be the main one.
+//! A worker gets a process group of its own, no file but its standard streams and the socket it is to listen on, every
+//! signal at its default, and SIGKILL when the thread that spawned it ends (`PR_SET_PDEATHSIG`, prctl(2)): so that
+//! thread must be the main one.
 
 use policy::Signal;
 use rustix::process::{Pid, WaitId, WaitIdOptions, WaitIdStatus, WaitOptions};
@@ -68,6 +69,7 @@ fn prepare(parent: Pid, inherited: Option<RawFd>) -> io::Result<()> {
     if rustix::process::getppid() != Some(parent) {
         return Err(io::ErrorKind::BrokenPipe.into());
     }
+    default_signals();
     close_on_exec()?;
     if let Some(fd) = inherited {
         #[expect(unsafe_code, reason = "the descriptor is known by number here")]
@@ -79,6 +81,22 @@ fn prepare(parent: Pid, inherited: Option<RawFd>) -> io::Result<()> {
     }
     Ok(())
 }
+
+/// A signal that whoever started us ignores (nohup, a shell's background job, a careless parent) would stay ignored in
+/// the worker, and it could be deaf to SIGTERM. Only ignored ones survive exec; std has emptied the mask.
+fn default_signals() {
+    for signal in 1..=LAST_SIGNAL {
+        #[expect(unsafe_code, reason = "no safe wrapper exists")]
+        // SAFETY: the call changes dispositions of this process alone; for SIGKILL and the like it fails, and changes
+        // nothing.
+        unsafe {
+            libc::signal(signal, libc::SIG_DFL);
+        }
+    }
+}
+
+/// `_NSIG` of Linux (signal(7)).
+const LAST_SIGNAL: i32 = 64;
 
 /// Marks everything but the standard streams to be closed by exec, also what this process itself inherited.
 fn close_on_exec() -> io::Result<()> {

@@ -1,0 +1,14 @@
+"""Makes a thousand orphans: grandchildren whose parent ends at once, in groups and sessions of their own."""
+
+import os
+import time
+
+for number in range(1000):
+    if os.fork() == 0:
+        if os.fork() == 0:
+            if number % 2:
+                os.setsid()
+                time.sleep(0.05)
+            os._exit(7)
+        os._exit(0)
+    os.wait()
