@@ -30,7 +30,7 @@ fn a_second_signal_ends_it_at_once() {
             stream.write_all(b"GET /slow?ms=19000 HTTP/1.1\r\nHost: test\r\n\r\n").expect("sent");
             let _ = stream.read_to_end(&mut Vec::new());
         });
-        assert_eq!(program.get("/").status, 200);
+        until("the request is held", || (program.status()["workers"][0]["in_flight"] == 1).then_some(()));
         program.signal("TERM");
         until("it drains", || std::net::TcpStream::connect(&program.address).is_err().then_some(()));
         program.signal("TERM");

@@ -108,6 +108,13 @@ impl Program {
         Answer::parse(&text)
     }
 
+    /// The one pool in the status document.
+    pub(crate) fn status(&self) -> serde_json::Value {
+        let status = self.ask("/api/v1/status").body;
+        let mut status: serde_json::Value = serde_json::from_str(&status).expect("it is JSON");
+        status["pools"][0].take()
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
