@@ -1,0 +1,18 @@
+//! The proxy byte by byte: a scripted worker on one side, raw sockets (or curl) on the other.
+//!
+//! A request's path is the script of the worker that gets it ([`script`]), so that a test says in one place what the
+//! client sends, what the worker does and what must arrive. What the worker saw is read from its ledger ([`rig`]).
+
+mod client;
+mod rig;
+mod script;
+mod worker;
+
+mod broken_answers;
+mod connections;
+mod fields;
+mod framing;
+mod interim;
+mod streaming;
+mod trailers;
+mod upgrades;
