@@ -9,7 +9,7 @@ use crate::shard::Shard;
 use crate::upload::{Gate, Upload};
 use crate::upstream::{self, Upstream};
 use crate::watch::{Phase, Watch};
-use crate::{route, tunnel};
+use crate::{response, route, tunnel};
 use http::header::{CONNECTION, UPGRADE};
 use http::request::Parts;
 use http::{Request, Response, StatusCode};
@@ -260,7 +260,10 @@ async fn answer(
         tunnel::open(client, upstream, lease, shard.options.timeouts.tunnel_idle);
         return Response::from_parts(parts, Download::own(bytes::Bytes::new()));
     }
-    request::strip(&mut parts.headers);
+    if let Err(error) = response::prepare(&mut parts, wishes, body.size_hint().exact()) {
+        lease.finish(Outcome::Lost);
+        return error.into_response();
+    }
     let mut download = Download::from_worker(body, upstream, lease, Arc::clone(shard), Arc::clone(watch));
     poll_fn(|cx| {
         download.finish_if_empty(cx);

@@ -11,6 +11,7 @@ mod listener;
 mod metrics;
 mod options;
 mod request;
+mod response;
 mod route;
 mod server;
 mod shard;

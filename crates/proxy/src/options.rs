@@ -58,7 +58,7 @@ impl Default for Timeouts {
 /// How much of a request is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of a request's head: 431, or 414 if the target alone is longer.
+    /// Bytes of a request's head, target included: 431.
     pub header_bytes: usize,
     /// Fields of a request's head: 431.
     pub header_count: usize,

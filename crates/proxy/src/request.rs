@@ -26,6 +26,8 @@ pub(crate) struct Wishes {
     pub(crate) upgrade: Option<HeaderValue>,
     /// The client waits for a 100 before it sends its body (RFC 9110 section 10.1.1).
     pub(crate) expects_continue: bool,
+    /// What the client speaks.
+    pub(crate) version: Version,
 }
 
 pub(crate) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -118,8 +120,8 @@ pub(crate) fn prepare(
         None => {}
     }
     count_hops(&parts.method, headers)?;
-    parts.version = Version::HTTP_11;
-    Ok(Wishes { upgrade, expects_continue: expects_continue && http_1_1 })
+    let version = std::mem::replace(&mut parts.version, Version::HTTP_11);
+    Ok(Wishes { upgrade, expects_continue: expects_continue && http_1_1, version })
 }
 
 /// Drops what concerns one connection: the well-known fields, and those that `Connection` names. Ours are set after
@@ -143,17 +145,20 @@ pub(crate) fn strip(headers: &mut HeaderMap) {
 
 /// Refuses what two servers might read in two ways (RFC 9112 section 6.3): that is how requests are smuggled.
 fn check_framing(parts: &Parts) -> Result<(), Error> {
-    let headers = &parts.headers;
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    match (codings.next(), codings.next()) {
-        (None, _) => Ok(()),
-        (Some(_), _) if parts.version != Version::HTTP_11 => {
-            Err(Error::Malformed("Transfer-Encoding in an HTTP/1.0 request."))
-        }
-        // Hyper has dropped a Content-Length beside it already, and closes after this request.
-        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
-        (Some(_), _) => Err(Error::Coding),
+    if !parts.headers.contains_key(TRANSFER_ENCODING) {
+        return Ok(());
     }
+    if parts.version != Version::HTTP_11 {
+        return Err(Error::Malformed("Transfer-Encoding in an HTTP/1.0 request."));
+    }
+    // Hyper has dropped a Content-Length beside it already, and closes after this request.
+    if is_chunked_once(&parts.headers) { Ok(()) } else { Err(Error::Coding) }
+}
+
+/// Whether the one transfer coding of a message is `chunked`: hyper looks at the last one alone.
+pub(crate) fn is_chunked_once(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    matches!((codings.next(), codings.next()), (Some(one), None) if one.as_bytes().eq_ignore_ascii_case(b"chunked"))
 }
 
 /// The one authority of the request, and its target in origin form (RFC 9112 section 3.2).

@@ -148,6 +148,7 @@ async fn serve(shard: Arc<Shard>, stream: Stream, peer: Option<IpAddr>, mut stag
     let limits = &shard.options.limits;
     let mut connection = http1::Builder::new()
         .max_buf_size(limits.header_bytes.max(SMALLEST_BUFFER))
+        .max_header_size(limits.header_bytes)
         .max_headers(limits.header_count)
         .header_read_timeout(None)
         .serve_connection(io, service)
