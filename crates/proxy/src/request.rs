@@ -64,11 +64,8 @@ pub(crate) fn prepare(
     let http_1_1 = parts.version == Version::HTTP_11;
     let headers = &mut parts.headers;
     let trailers = has_token(headers, &TE, "trailers");
-    let upgrade = headers
-        .get(UPGRADE)
-        .filter(|_| http_1_1 && has_token(headers, &CONNECTION, "upgrade"))
-        .filter(|protocol| !protocol.as_bytes().eq_ignore_ascii_case(b"h2c"))
-        .cloned();
+    let upgrade =
+        if http_1_1 && has_token(headers, &CONNECTION, "upgrade") { protocols(headers) } else { None };
     let expects_continue =
         headers.get(EXPECT).is_some_and(|wish| wish.as_bytes().eq_ignore_ascii_case(b"100-continue"));
     if expects_continue && !http_1_1 {
@@ -247,6 +244,16 @@ fn count_hops(method: &Method, headers: &mut HeaderMap) -> Result<(), Error> {
         }
         None => Err(Error::Malformed("Max-Forwards is not a number.")),
     }
+}
+
+/// What the client would change to, less h2c: in that tunnel requests would pass unseen.
+fn protocols(headers: &HeaderMap) -> Option<HeaderValue> {
+    let offered = tokens(headers, &UPGRADE).filter(|protocol| {
+        let name = protocol.split('/').next().unwrap_or_default().trim();
+        !name.is_empty() && !name.eq_ignore_ascii_case("h2c")
+    });
+    let offered: Vec<&str> = offered.collect();
+    HeaderValue::try_from(offered.join(", ")).ok().filter(|list| !list.is_empty())
 }
 
 fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
