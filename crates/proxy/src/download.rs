@@ -2,6 +2,7 @@
 
 use crate::access::Record;
 use crate::shard::Shard;
+use crate::trailers;
 use crate::upstream::Upstream;
 use crate::watch::{Phase, Watch};
 use bytes::Bytes;
@@ -97,8 +98,11 @@ impl FromWorker {
         }
         match polled {
             Poll::Pending => Poll::Pending,
-            Poll::Ready(Some(Ok(frame))) => {
+            Poll::Ready(Some(Ok(mut frame))) => {
                 self.watch.enter(Phase::Download);
+                if let Some(fields) = frame.trailers_mut() {
+                    trailers::prepare(fields);
+                }
                 if self.body.is_end_stream() {
                     self.finish(cx);
                 } else {

@@ -15,6 +15,7 @@ mod response;
 mod route;
 mod server;
 mod shard;
+mod trailers;
 mod tunnel;
 mod upload;
 mod upstream;

@@ -72,13 +72,11 @@ pub(crate) fn prepare(
         headers.remove(EXPECT);
     }
     strip(headers);
-    if !origin.trusted {
-        for name in &IDENTITY {
-            headers.remove(name);
-        }
-        headers.remove(REQUEST_ID);
+    if origin.trusted {
+        drop_lookalikes(headers);
+    } else {
+        drop_identity(headers);
     }
-    drop_lookalikes(headers);
     headers.remove(PROXY);
     if let Some(peer) = origin.peer {
         // A list may be spread over several lines (RFC 9110 section 5.3), and its last entry is the one that the
@@ -207,6 +205,15 @@ fn is_authority(host: &[u8]) -> bool {
         _ => false,
     };
     name.iter().all(plain) && port_is_number
+}
+
+/// Drops what a stranger claims about who asks.
+pub(crate) fn drop_identity(headers: &mut HeaderMap) {
+    for name in &IDENTITY {
+        headers.remove(name);
+    }
+    headers.remove(REQUEST_ID);
+    drop_lookalikes(headers);
 }
 
 /// Drops fields that a CGI-style environment (WSGI, Rack, PHP) cannot tell from those that name the client: there

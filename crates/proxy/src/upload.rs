@@ -1,5 +1,6 @@
 //! The request's body on its way to the worker.
 
+use crate::trailers;
 use crate::watch::{Phase, Watch};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -60,7 +61,7 @@ impl Body for Upload {
             ready!(hold.poll(cx));
             this.hold = None;
         }
-        let Poll::Ready(frame) = Pin::new(body).poll_frame(cx)? else {
+        let Poll::Ready(mut frame) = Pin::new(body).poll_frame(cx)? else {
             // It is the client's turn, unless the answer has begun already.
             this.watch.advance(Phase::Answer, Phase::Upload);
             return Poll::Pending;
@@ -75,6 +76,9 @@ impl Body for Upload {
                     return Poll::Ready(Some(Err(Broken::TooLarge)));
                 }
             }
+        }
+        if let Some(fields) = frame.as_mut().and_then(Frame::trailers_mut) {
+            trailers::prepare(fields);
         }
         Poll::Ready(frame.map(Ok))
     }
