@@ -260,7 +260,7 @@ async fn answer(
         }
         lease.upgraded();
         watch.enter(Phase::Tunnel);
-        tunnel::open(client, upstream, lease, shard.options.timeouts.tunnel_idle);
+        shard.keep_tunnel(tunnel::run(client, upstream, lease, shard.options.timeouts.tunnel_idle));
         return Response::from_parts(parts, Download::own(bytes::Bytes::new()));
     }
     if let Err(error) = response::prepare(&mut parts, wishes, body.size_hint().exact()) {

@@ -127,8 +127,15 @@ async fn run(shard: Arc<Shard>, acceptors: Vec<Acceptor>, mut stage: watch::Rece
     drop(doors);
     drop(until);
     tokio::select! {
-        () = async { while connections.join_next().await.is_some() {} } => {}
-        _ = stage.wait_for(|stage| *stage == Stage::Cut) => connections.shutdown().await,
+        () = async {
+            while connections.join_next().await.is_some() {}
+            let mut tunnels = shard.take_tunnels();
+            while tunnels.join_next().await.is_some() {}
+        } => {}
+        _ = stage.wait_for(|stage| *stage == Stage::Cut) => {
+            connections.shutdown().await;
+            shard.take_tunnels().shutdown().await;
+        }
     }
     shard.sweep();
 }

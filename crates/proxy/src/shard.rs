@@ -9,6 +9,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use supervisor::Pool;
+use tokio::task::JoinSet;
 
 /// One thread's part of the proxy. The lock is only for the compiler: no other thread ever takes it.
 #[derive(Debug)]
@@ -22,6 +23,7 @@ pub(crate) struct Shard {
 #[derive(Debug)]
 struct State {
     idle: Idle,
+    tunnels: JoinSet<()>,
     tally: Tally,
     /// The first half of request ids: random, different for each thread of each process.
     prefix: u64,
@@ -32,7 +34,8 @@ struct State {
 impl Shard {
     pub(crate) fn new(pool: Pool, options: Options, metrics: Metrics, thread: usize) -> Self {
         let prefix = RandomState::new().hash_one(thread);
-        let state = State { idle: Idle::default(), tally: metrics.tally(), prefix, next: 0 };
+        let state =
+            State { idle: Idle::default(), tunnels: JoinSet::new(), tally: metrics.tally(), prefix, next: 0 };
         Self { pool, options, metrics, state: Mutex::new(state) }
     }
 
@@ -42,6 +45,16 @@ impl Shard {
 
     pub(crate) fn put_idle(&self, worker: WorkerId, connection: Box<Upstream>) {
         self.state().idle.put(worker, connection);
+    }
+
+    /// Starts a tunnel that outlives its request, and its client's HTTP connection.
+    pub(crate) fn keep_tunnel(&self, tunnel: impl Future<Output = ()> + Send + 'static) {
+        self.state().tunnels.spawn(tunnel);
+    }
+
+    /// All tunnels that are open, for whoever waits for their end or cuts them.
+    pub(crate) fn take_tunnels(&self) -> JoinSet<()> {
+        std::mem::take(&mut self.state().tunnels)
     }
 
     /// A new request id: 32 hexadecimal digits, unique without asking the system.
@@ -72,10 +85,11 @@ impl Shard {
         self.state().tally.lost_line();
     }
 
-    /// Closes stale connections and adds the counts up.
+    /// Closes stale connections, forgets tunnels that ended, and adds the counts up.
     pub(crate) fn sweep(&self) {
         let mut state = self.state();
         state.idle.sweep(self.pool.keep_alive());
+        while state.tunnels.try_join_next().is_some() {}
         state.tally.flush();
     }
 

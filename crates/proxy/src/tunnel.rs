@@ -11,25 +11,23 @@ use supervisor::Lease;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::Instant;
 
-/// Starts the tunnel's task. It ends with the tunnel, or with the thread's runtime when a drain is out of time. Nothing
-/// of what the client sent goes to the worker before the 101 was passed on.
-pub(crate) fn open(client: OnUpgrade, upstream: Box<Upstream>, lease: Lease, idle: Option<Duration>) {
-    tokio::spawn(async move {
-        let outcome = match client.await {
-            Ok(client) => {
-                let (worker, early) = upstream.into_tunnel();
-                match run(TokioIo::new(client), worker, &early, idle).await {
-                    Ok(()) => Outcome::Completed,
-                    Err(_) => Outcome::Cancelled,
-                }
+/// Carries a tunnel from its 101 to its end. Nothing of what the client sent goes to the worker before the 101 was passed
+/// on.
+pub(crate) async fn run(client: OnUpgrade, upstream: Box<Upstream>, lease: Lease, idle: Option<Duration>) {
+    let outcome = match client.await {
+        Ok(client) => {
+            let (worker, early) = upstream.into_tunnel();
+            match carry(TokioIo::new(client), worker, &early, idle).await {
+                Ok(()) => Outcome::Completed,
+                Err(_) => Outcome::Cancelled,
             }
-            Err(_) => Outcome::Cancelled,
-        };
-        lease.finish(outcome);
-    });
+        }
+        Err(_) => Outcome::Cancelled,
+    };
+    lease.finish(outcome);
 }
 
-async fn run(
+async fn carry(
     client: impl AsyncRead + AsyncWrite,
     worker: impl AsyncRead + AsyncWrite,
     early: &[u8],
