@@ -1,4 +1,4 @@
-"""A FastAPI app with the ways to be slow that matter: awaiting, and blocking the event loop."""
+"""A FastAPI app with the ways to be slow that matter: awaiting, blocking the event loop, and holding the threads of `def` endpoints."""
 
 import asyncio
 import os
@@ -6,7 +6,10 @@ import time
 
 from fastapi import FastAPI, Request
 
+import presence
+
 app = FastAPI()
+presence.announce()
 
 
 @app.get("/")
@@ -30,6 +33,18 @@ async def sleep(ms: int = 1000) -> dict[str, int]:
 
 
 @app.get("/block")
+@app.post("/block")
 async def block(ms: int = 1000) -> dict[str, int]:
+    time.sleep(ms / 1000)
+    return {"pid": os.getpid()}
+
+
+@app.get("/quick")
+def quick() -> dict[str, int]:
+    return {"pid": os.getpid()}
+
+
+@app.get("/stuck")
+def stuck(ms: int = 1000) -> dict[str, int]:
     time.sleep(ms / 1000)
     return {"pid": os.getpid()}
