@@ -4,6 +4,7 @@ mod admin;
 mod balance;
 mod cancel;
 mod freeze;
+mod ledger;
 mod processes;
 mod protocol;
 mod restarts;

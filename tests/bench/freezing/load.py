@@ -148,10 +148,11 @@ class Load:
             if stays and len(self.idle) < KEEP_ALIVE:
                 self.idle.append(connection)
                 connection = None
+        except TimeoutError:
+            # It stays unanswered. (Before OSError, which it is one of.)
+            pass
         except OSError as error:
             outcome.result = "refused" if isinstance(error, ConnectionRefusedError) else type(error).__name__
-        except TimeoutError:
-            pass
         finally:
             self.open -= 1
             if connection and connection.transport:

@@ -37,6 +37,8 @@ class Cell:
     lag_p99: float
     lag_max: float
     open: int
+    # The share of all processors' time that was used, by whomever: above some 0.6, others disturbed the measurement.
+    busy: float
 
     @property
     def key(self) -> str:
@@ -88,7 +90,7 @@ def save(path: pathlib.Path, cells: dict[str, Cell]) -> None:
 
 
 HEAD = [
-    "scenario", "N", "target", "fast in 1 s", "p50 ms", "p99 ms", "max ms", "fast failed", "awaits", "hung", "ended/new workers", "client lag p99/max ms",
+    "scenario", "N", "target", "fast in 1 s", "p50 ms", "p99 ms", "max ms", "fast failed", "awaits", "hung", "ended/new workers", "client lag p99/max ms", "cpu",
 ]
 
 
@@ -124,6 +126,7 @@ def row(cell: Cell) -> list[str]:
         listed(cell.hung),
         f"{cell.ended}/{cell.started}",
         f"{cell.lag_p99:.0f}/{cell.lag_max:.0f}",
+        f"{cell.busy:.0%}",
     ]
 
 

@@ -31,11 +31,9 @@ class Place:
     environment: dict[str, str]
 
     def spawn(self, *command: str) -> subprocess.Popen[bytes]:
-        # The client runs at a higher priority; what it measures does not.
-        ordinary = ["nice", "-n", str(-os.nice(0))]
         with open(self.folder / "log", "ab") as log:
             # A group of its own, so that a Ctrl-C here reaches them only through `stop`.
-            return subprocess.Popen([*ordinary, *command], stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=self.environment, process_group=0)
+            return subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=self.environment, process_group=0)
 
     def upstream(self, number: int) -> pathlib.Path:
         return self.folder / f"{number}.sock"
