@@ -109,7 +109,7 @@ def uvicorn(*arguments: str) -> list[str]:
 
 
 def gunicorn(place: Place, address: str, workers: int, *arguments: str) -> list[str]:
-    kind = ["-k", "uvicorn.workers.UvicornWorker", "fastapi_app:app"] if place.app == "asgi" else ["-k", "sync", "wsgi_app:app"]
+    kind = ["-k", "uvicorn_worker.UvicornWorker", "fastapi_app:app"] if place.app == "asgi" else ["-k", "sync", "wsgi_app:app"]
     common = ["--log-level", "warning", "--chdir", str(APPS), "--bind", address, "--workers", str(workers)]
     return [str(BIN / "gunicorn"), *common, *arguments, *kind]
 
@@ -189,7 +189,7 @@ def gunicorn_target(timeout: int) -> Target:
     def front(place: Place) -> list[str]:
         return gunicorn(place, f"127.0.0.1:{place.port}", place.workers, "--timeout", str(timeout))
 
-    what = f"gunicorn -w N --timeout {timeout} (-k uvicorn.workers.UvicornWorker, or sync)"
+    what = f"gunicorn -w N --timeout {timeout} (-k uvicorn_worker.UvicornWorker, or sync)"
     return Target(f"gunicorn-{timeout}", what, [str(BIN / "gunicorn"), "--version"], front)
 
 
