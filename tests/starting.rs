@@ -1,13 +1,6 @@
 //! What cannot start says so in one clear line.
 
-use crate::support::Program;
-use std::process::{Command, Output};
-
-fn antifreeze(args: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_antifreeze"));
-    // The default is a fixed port.
-    command.env("ANTIFREEZE_ADMIN", "off").args(args).output().expect("the binary was built")
-}
+use crate::support::{Program, antifreeze};
 
 #[test]
 fn bad_usage_exits_64_with_the_remedy() {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::Mutex;
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
@@ -184,6 +184,13 @@ fn last_word(line: &str) -> String {
 pub(crate) fn signal_process(pid: u32, signal: &str) {
     let sent = Command::new("kill").args([&format!("-{signal}"), &pid.to_string()]).status();
     assert!(sent.is_ok_and(|status| status.success()), "kill -{signal} {pid}");
+}
+
+/// Runs `antifreeze ARGS` to its end.
+pub(crate) fn antifreeze(args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_antifreeze"));
+    // The default is a fixed port.
+    command.env("ANTIFREEZE_ADMIN", "off").args(args).output().expect("the binary was built")
 }
 
 /// Asks again and again until there is an answer.

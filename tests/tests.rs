@@ -3,6 +3,7 @@
 mod admin;
 mod balance;
 mod cancel;
+mod config;
 mod freeze;
 mod ledger;
 mod processes;

@@ -1,5 +1,6 @@
 //! What `run` would do with the same arguments.
 
+use crate::args;
 use crate::config::{Choice, Configuration, Pool};
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -44,20 +45,22 @@ fn report(configuration: &Configuration, plan: &Plan) -> Result<String, std::fmt
         writeln!(text, "\nNot the default:")?;
         text.push_str(&table(&choices));
     }
+    for variable in unknown_variables() {
+        writeln!(text, "\nNot used: {variable} in the environment is the variable of no flag.")?;
+    }
     Ok(text)
 }
 
 /// What each worker runs, or all of them if it is the same.
 fn commands(pool: &Pool, plan: &Plan) -> Vec<(String, String)> {
     let command = plan.command.iter().map(|word| quote(word)).collect::<Vec<_>>().join(" ");
-    let last = pool.policy.workers.get() - 1;
-    let name = &pool.name;
+    let (name, last) = (&pool.name, pool.policy.workers.get());
     match command.contains("{slot}") {
-        true => (0..=last)
+        true => (1..=last)
             .map(|slot| (format!("{name}.{slot}"), command.replace("{slot}", &slot.to_string())))
             .collect(),
-        false if last == 0 => vec![(format!("{name}.0"), command)],
-        false => vec![(format!("{name}.0 to {name}.{last}"), command)],
+        false if last == 1 => vec![(format!("{name}.1"), command)],
+        false => vec![(format!("{name}.1 to {name}.{last}"), command)],
     }
 }
 
@@ -83,6 +86,15 @@ fn table(choices: &[Choice]) -> String {
         format!("  {key:<0$}  {value:<1$}  {default:<2$}  {origin}\n", widths[0], widths[1], widths[2])
     };
     rows.iter().map(line).collect()
+}
+
+/// Variables that look like ours. Not an error: an orchestrator may set such for a service named antifreeze.
+fn unknown_variables() -> Vec<String> {
+    let ids = args::ids();
+    let known: Vec<String> = ids.iter().map(|id| args::variable(&args::flag(id))).collect();
+    let set = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    set.filter(|name| name.starts_with("ANTIFREEZE_") && name != "ANTIFREEZE_CONFIG" && !known.contains(name))
+        .collect()
 }
 
 /// As a shell would have to be given it.

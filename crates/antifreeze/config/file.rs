@@ -39,18 +39,23 @@ impl Document {
             let line = 1 + good.iter().filter(|byte| **byte == b'\n').count();
             ConfigError::new(format!("{}:{line}", path.display()), "not UTF-8; save the file as UTF-8")
         })?;
-        Self { path: path.to_owned(), text }.parse()
+        Self::parse(path.to_owned(), text)
     }
 
-    fn parse(self) -> Result<(Self, File), ConfigError> {
-        if let Some(line) = too_deep(&self.text) {
+    /// Parses the text of a file.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it, in one line.
+    pub(crate) fn parse(path: PathBuf, text: String) -> Result<(Self, File), ConfigError> {
+        let document = Self { path, text };
+        if let Some(line) = too_deep(&document.text) {
             let words = "brackets nested too deeply; no setting needs more than four levels";
-            return Err(ConfigError::new(format!("{}:{line}", self.path.display()), words));
+            return Err(ConfigError::new(format!("{}:{line}", document.path.display()), words));
         }
-        shape::check(&self.text).map_err(|error| self.explain(&error))?;
-        let file = File::deserialize(serde_yaml::Deserializer::from_str(&self.text))
-            .map_err(|error| self.explain(&error))?;
-        Ok((self, file))
+        shape::check(&document.text).map_err(|error| document.explain(&error))?;
+        let file = File::deserialize(serde_yaml::Deserializer::from_str(&document.text))
+            .map_err(|error| document.explain(&error))?;
+        Ok((document, file))
     }
 
     /// The place of a key, as `file:line:column`; of the file alone if the key is not in it.

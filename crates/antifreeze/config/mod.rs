@@ -146,8 +146,8 @@ impl Origins {
     }
 }
 
-/// The processors this process may use.
+/// The processors this process may use, as far as they are of use to us: more than 512 workers cannot be asked for.
 pub(crate) fn processors() -> NonZeroU16 {
-    let count = std::thread::available_parallelism().ok().and_then(|count| u16::try_from(count.get()).ok());
-    count.and_then(NonZeroU16::new).unwrap_or(NonZeroU16::MIN)
+    let count = std::thread::available_parallelism().map_or(1, |count| count.get().min(512));
+    u16::try_from(count).ok().and_then(NonZeroU16::new).unwrap_or(NonZeroU16::MIN)
 }

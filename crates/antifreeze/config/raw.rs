@@ -3,9 +3,13 @@
 //! A setting is declared once. Its line here is its flag, its key in YAML, its allowed range and its explanation; what
 //! is absent is `None`. Defaults are not here: they are `PoolConfig::new` and `Options::default`. The id of a flag is the
 //! path of its key, with `pool` for `pools.NAME`; its variable in the environment is `ANTIFREEZE_` and the flag's name.
+//!
+//! A new setting is a line here, two in [`Settings`](super::Settings), and one each in `config/antifreeze.yaml` and in
+//! README.md's table; tests fail until each has it.
 
 use super::word::{
-    Assignment, Auto, Limit, Network, Number, PoolName, Size, Text, Time, VariableName, scalar,
+    Assignment, Auto, Limit, Network, Number, PoolName, Question, Size, Text, Time, VariableName, Workers,
+    scalar,
 };
 use clap::Args;
 use console::Admin;
@@ -17,7 +21,6 @@ use std::fmt;
 use std::num::{NonZeroU16, NonZeroU32};
 use std::path::PathBuf;
 use std::str::FromStr;
-use supervisor::Probe;
 
 /// What a YAML file holds.
 #[derive(Debug, Default, Deserialize)]
@@ -54,7 +57,7 @@ pub(crate) struct Route {
 }
 
 /// What only the command line gives for the whole program.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct Flags {
     /// A YAML file of settings; config/antifreeze.yaml shows them all
     #[arg(long, id = "config", value_name = "FILE")]
@@ -89,8 +92,7 @@ pub(crate) struct Pool {
     pub(crate) command: Words,
     /// How many workers; auto: one a processor
     #[arg(long = "workers", id = "pool.workers", value_name = "N")]
-    #[serde(deserialize_with = "workers")]
-    pub(crate) workers: Option<Auto<Number<NonZeroU16, 1, 512>>>,
+    pub(crate) workers: Option<Workers>,
     /// Requests one worker may hold at once; 1 for a worker that serves one at a time
     #[arg(long = "max-in-flight", id = "pool.max_in_flight", value_name = "N")]
     pub(crate) max_in_flight: Option<Number<NonZeroU32, 1, 1_000_000>>,
@@ -146,8 +148,7 @@ pub(crate) struct Freeze {
     pub(crate) probe_timeout: Option<Time<10, HOUR>>,
     /// The request that asks a worker whether it is ready, or alive: a method and a target
     #[arg(long = "probe", id = "pool.freeze.probe", value_name = "REQUEST")]
-    #[serde(deserialize_with = "probe")]
-    pub(crate) probe: Option<Probe>,
+    pub(crate) probe: Option<Question>,
     /// A worker frozen for so long is killed and replaced
     #[arg(long = "restart-after", id = "pool.freeze.restart_after", value_name = "TIME")]
     pub(crate) restart_after: Option<Time<100, DAY>>,
@@ -218,7 +219,7 @@ pub(crate) struct Timeouts {
 #[serde(default, deny_unknown_fields, expecting = "a mapping of size limits")]
 #[command(next_help_heading = "Size limits")]
 pub(crate) struct Limits {
-    /// Bytes of a request's header: 431, or 414 if its target alone is longer
+    /// Bytes of a request's header: 431
     #[arg(long = "header-limit", id = "limits.header_bytes", value_name = "SIZE")]
     pub(crate) header_bytes: Option<Size<{ 8 * KIB }, { KIB * KIB }>>,
     /// Fields of a request's header: 431
@@ -259,18 +260,6 @@ impl<'de> Deserialize<'de> for Words {
 
         deserializer.deserialize_seq(List)
     }
-}
-
-fn workers<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: FromStr<Err = String>,
-{
-    scalar(deserializer, "a whole number or auto (a range of workers comes with a later version)").map(Some)
-}
-
-fn probe<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Probe>, D::Error> {
-    scalar(deserializer, "a method and a target, for example OPTIONS *").map(Some)
 }
 
 fn address<'de, D, T>(deserializer: D) -> Result<T, D::Error>

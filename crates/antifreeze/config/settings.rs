@@ -277,9 +277,9 @@ impl Pool {
             None => {}
         }
         choose(&mut self.runtime_directory, given.runtime_directory.clone());
-        choose(&mut self.probe, given.freeze.probe.clone());
+        choose(&mut self.probe, given.freeze.probe.clone().map(|question| question.0));
         let policy = &mut self.policy;
-        choose(&mut policy.workers, given.workers.map(|workers| or_processors(workers, processors)));
+        choose(&mut policy.workers, given.workers.map(|workers| or_processors(workers.0, processors)));
         choose(&mut policy.max_in_flight, given.max_in_flight.map(|most| most.0));
         choose(&mut policy.queue.limit, given.queue.limit.map(|limit| limit.0));
         choose(&mut policy.queue.timeout, given.queue.timeout.map(|time| time.0));

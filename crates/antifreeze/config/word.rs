@@ -10,8 +10,10 @@ use serde::de::{self, Deserialize, Deserializer, Visitor};
 use std::fmt::{self, Display};
 use std::marker::PhantomData;
 use std::net::IpAddr;
+use std::num::NonZeroU16;
 use std::str::FromStr;
 use std::time::Duration;
+use supervisor::{Probe, ProbeError};
 
 /// A duration from `MIN` to `MAX` milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,6 +123,30 @@ impl<T: FromStr<Err = String>> FromStr for Limit<T> {
             "off" => Ok(Self::Off),
             value => value.parse().map(Self::At).map_err(|error| format!("{error}, or off")),
         }
+    }
+}
+
+/// How many workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Workers(pub(crate) Auto<Number<NonZeroU16, 1, 512>>);
+
+impl FromStr for Workers {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.parse().map(Self)
+    }
+}
+
+/// What a probe asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Question(pub(crate) Probe);
+
+impl FromStr for Question {
+    type Err = ProbeError;
+
+    fn from_str(text: &str) -> Result<Self, ProbeError> {
+        text.parse().map(Self)
     }
 }
 
@@ -256,6 +282,8 @@ read_from_yaml_scalars! {
     [T: FromStr, const MIN: u64, const MAX: u64] Number<T, MIN, MAX>, "a whole number";
     [T: FromStr<Err = String>] Auto<T>, "one value, or auto";
     [T: FromStr<Err = String>] Limit<T>, "one value, or off";
+    [] Workers, "a whole number or auto (a range of workers comes with a later version)";
+    [] Question, "a method and a target, for example OPTIONS *";
     [] Network, "a network, for example 10.0.0.0/8";
     [] Text, "text";
     [] VariableName, "the name of a variable";

@@ -1,0 +1,382 @@
+//! The configuration file as users meet it: what is good, what is wrong, and which word wins.
+
+use crate::support::{Program, antifreeze};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// A file with this text, in a folder that lives as long as the test.
+fn file(text: impl AsRef<[u8]>) -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("a writable temporary folder");
+    let path = folder.path().join("antifreeze.yaml");
+    fs::write(&path, text).expect("it can be written");
+    (folder, path)
+}
+
+/// `antifreeze check --config FILE ARGS`, with nothing of ours in its environment but `variables`.
+fn check(path: &Path, args: &[&str], variables: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_antifreeze"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("ANTIFREEZE_")) {
+        command.env_remove(name);
+    }
+    command.arg("check").arg("--config").arg(path).args(args).envs(variables.iter().copied());
+    command.output().expect("the binary was built")
+}
+
+/// What `check` says of a file that is good.
+fn good(text: &str, args: &[&str], variables: &[(&str, &str)]) -> String {
+    let (_folder, path) = file(text);
+    let output = check(&path, args, variables);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let report = String::from_utf8(output.stdout).expect("it prints UTF-8");
+    report.replace(&format!("{}:", path.display()), "FILE:")
+}
+
+/// What `check` says of a file that is wrong: one line, less the name of the program.
+fn wrong(text: &[u8], args: &[&str]) -> String {
+    let (_folder, path) = file(text);
+    let output = check(&path, args, &[]);
+    let said = String::from_utf8(output.stderr).expect("it prints UTF-8");
+    assert_eq!(output.status.code(), Some(64), "{:?}: {said}", String::from_utf8_lossy(text));
+    assert_eq!(said.lines().count(), 1, "{said}");
+    said.trim_end().replace(&format!("antifreeze: {}", path.display()), "FILE")
+}
+
+/// A wrong file, the place and key path that the message begins with, and words it holds.
+type Case = (&'static str, &'static str, &'static str);
+
+const WRONG_KEYS: &[Case] = &[
+    ("pool: {}\n", "FILE:1:1: pool: unknown key", "did you mean pools?"),
+    ("admin: off\nlisten: [127.0.0.1:1]\n", "FILE:2:1: listen: unknown key", "did you mean listeners?"),
+    ("zzz: 1\n", "FILE:1:1: zzz: unknown key", "known here: listeners, admin"),
+    ("workers: 4\n", "FILE:1:1: workers: unknown key", "it belongs to pools.NAME.workers"),
+    ("pools: {a: {wrokers: 4}}\n", "FILE:1:13: pools.a.wrokers: unknown key", "did you mean workers?"),
+    (
+        "pools:\n  a:\n    freeze:\n      suspect_aftr: 1s\n",
+        "FILE:4:7: pools.a.freeze.suspect_aftr: unknown key",
+        "did you mean suspect_after?",
+    ),
+    ("listeners: [{adress: x}]\n", "FILE:1:14: listeners[0].adress: unknown key", "did you mean address?"),
+    ("limits:\n  body: 1GiB\n", "FILE:2:3: limits.body: unknown key", "did you mean body_bytes?"),
+    ("pools: {a: {workers: 1, workers: 2}}\n", "FILE:1:25: pools.a", "workers occurs twice"),
+    ("admin: off\nthreads: 1\nadmin: off\n", "FILE:3:1", "admin occurs twice"),
+    ("pools: {a: {}, a: {}}\n", "FILE:1:16: pools", "a occurs twice"),
+    ("pools: {a: {environment: {X: 1, X: 2}}}\n", "FILE:1:33: pools.a.environment", "X occurs twice"),
+    ("pools: {a: {<<: {workers: 1}}}\n", "FILE:1:13: pools.a.<<: unknown key", "known here"),
+    ("? [a]\n: 1\n", "FILE:1:3", "a key that is a plain word"),
+];
+
+const WRONG_VALUES: &[Case] = &[
+    (
+        "pools: {a: {freeze: {suspect_after: 10}}}\n",
+        "FILE:1:37: pools.a.freeze.suspect_after: '10'",
+        "write a whole number and a unit: 250ms",
+    ),
+    (
+        "pools: {a: {freeze: {suspect_after: 2h}}}\n",
+        "FILE:1:37: pools.a.freeze.suspect_after",
+        "out of range: from 10ms to 1h",
+    ),
+    (
+        "pools: {a: {freeze: {suspect_after: 0s}}}\n",
+        "FILE:1:37: pools.a.freeze.suspect_after",
+        "from 10ms to 1h",
+    ),
+    (
+        "pools: {a: {freeze: {restart_after: -5s}}}\n",
+        "FILE:1:37: pools.a.freeze.restart_after",
+        "a whole number",
+    ),
+    ("pools: {a: {queue: {timeout: 0ms}}}\n", "FILE:1:30: pools.a.queue.timeout", "from 1ms to 1h"),
+    ("pools: {a: {queue: {timeout: [1s]}}}\n", "FILE:1:30: pools.a.queue.timeout", "expected a duration"),
+    (
+        "pools: {a: {queue: {limit: -1}}}\n",
+        "FILE:1:28: pools.a.queue.limit",
+        "whole number from 0 to 1000000",
+    ),
+    ("pools: {a: {queue: 10}}\n", "FILE:1:20: pools.a.queue", "expected a mapping with limit and timeout"),
+    ("pools: {a: {workers: 0}}\n", "FILE:1:22: pools.a.workers", "from 1 to 512, or auto"),
+    ("pools: {a: {workers: 1.5}}\n", "FILE:1:22: pools.a.workers", "not a whole number"),
+    (
+        "pools: {a: {workers: {min: 2, max: 8}}}\n",
+        "FILE:1:22: pools.a.workers",
+        "a range of workers comes with",
+    ),
+    ("pools: {a: {max_in_flight: many}}\n", "FILE:1:28: pools.a.max_in_flight", "whole number from 1"),
+    ("pools: {a: {start: {backoff: 0s}}}\n", "FILE:1:30: pools.a.start.backoff", "from 10ms to 1h"),
+    ("pools: {a: {keep_alive: 1ms}}\n", "FILE:1:25: pools.a.keep_alive", "from 100ms to 1h, or auto"),
+    ("pools: {a: {command: uvicorn main}}\n", "FILE:1:22: pools.a.command", "expected a list of words"),
+    ("pools: {a: {command: [sh, {x: 1}]}}\n", "FILE:1:27: pools.a.command[1]", "expected text"),
+    ("pools: {a: {command: [\"a\\0b\"]}}\n", "FILE:1:23: pools.a.command[0]", "NUL"),
+    ("pools: {a: {environment: [X=1]}}\n", "FILE:1:26: pools.a.environment", "expected a map"),
+    ("pools: {a: {environment: {X=Y: 1}}}\n", "FILE:1:27: pools.a.environment", "name of a variable"),
+    ("pools: {a: {freeze: {probe: /health}}}\n", "FILE:1:29: pools.a.freeze.probe", "OPTIONS *"),
+    ("pools: {a: {freeze: {probe: \"GET /\\r\\nX: y\"}}}\n", "FILE:1:29: pools.a.freeze.probe", "one space"),
+    ("pools: {\"a b\": {}}\n", "FILE:1:9: pools", "cannot be the name of a pool"),
+    ("pools: [a]\n", "FILE:1:8: pools", "expected a map"),
+    ("timeouts: {header: 0s}\n", "FILE:1:20: timeouts.header", "from 10ms to 24h, or off"),
+    ("timeouts: {header: none}\n", "FILE:1:20: timeouts.header", "or off"),
+    ("timeouts: {header: false}\n", "FILE:1:20: timeouts.header", "or off"),
+    ("limits: {header_bytes: 4KiB}\n", "FILE:1:24: limits.header_bytes", "from 8KiB to 1MiB"),
+    ("limits: {header_bytes: 65536}\n", "FILE:1:24: limits.header_bytes", "64KiB"),
+    ("limits: {body_bytes: 1GB}\n", "FILE:1:22: limits.body_bytes", "1GiB"),
+    ("limits: {header_count: 5}\n", "FILE:1:24: limits.header_count", "from 10 to 1000"),
+    ("threads: none\n", "FILE:1:10: threads", "from 1 to 512, or auto"),
+    ("trusted_proxies: [10.0.0.0/33]\n", "FILE:1:19: trusted_proxies[0]", "write 10.0.0.0/8"),
+    ("listeners: [{address: localhost}]\n", "FILE:1:23: listeners[0].address", "127.0.0.1:8000"),
+    ("listeners: [127.0.0.1:8000]\n", "FILE:1:13: listeners[0]", "expected a mapping, for example { address"),
+    ("listeners: [{}]\n", "FILE:1:13: listeners[0]", "missing field `address`"),
+    ("admin: false\n", "FILE:1:8: admin", "expected off, or a mapping"),
+    ("admin: {address: 9900}\n", "FILE:1:18: admin.address", "no admin address"),
+    ("threads: !x 3\n", "FILE:1:10: threads", "a tag (!x) has no meaning here"),
+];
+
+const WRONG_TOGETHER: &[Case] = &[
+    ("listeners: []\n", "FILE:1:1: listeners", "no address to listen on"),
+    (
+        "listeners:\n  - {address: \"127.0.0.1:1\"}\n  - {address: \"127.0.0.1:1\"}\n",
+        "FILE:1:1: listeners",
+        "there twice",
+    ),
+    ("admin: {address: \"0.0.0.0:9900\"}\n", "FILE:1:9: admin.address", "other machines"),
+    (
+        "listeners: [{address: \"unix:/x\"}]\nadmin:\n  address: unix:/x\n",
+        "FILE:3:3: admin.address",
+        "where clients connect",
+    ),
+    (
+        "pools:\n  a:\n    start:\n      backoff: 20s\n      max_backoff: 10s\n",
+        "FILE:5:7: pools.a.start.max_backoff",
+        "shorter than the first wait, backoff: 20s",
+    ),
+    ("pools:\n  a: {}\n  b: {}\n", "FILE:3:3: pools.b", "one pool"),
+    ("pools: {a: {}}\nroutes: [{path: /x, pool: a}]\n", "FILE:2:11: routes[0].path", "write /"),
+    ("pools: {a: {}}\nroutes: [{path: /, pool: b}]\n", "FILE:2:20: routes[0].pool", "there is one, 'a'"),
+    (
+        "pools: {a: {}}\nroutes:\n  - {path: /, pool: a}\n  - {path: /y, pool: a}\n",
+        "FILE:4:5: routes[1]",
+        "a second route",
+    ),
+    ("pools: {a: {}}\n", "FILE: pools.a.command", "no command: say what to run after --"),
+    ("pools: {a: {command: [no-such-program]}}\n", "FILE:1:13: pools.a.command", "is it installed"),
+    (
+        "pools: {a: {command: [uvicorn, \"m:a\", --port, \"80\"]}}\n",
+        "FILE:1:13: pools.a.command",
+        "remove it",
+    ),
+    (
+        "pools: {a: {command: [\"true\"], directory: /nowhere}}\n",
+        "FILE:1:32: pools.a.directory",
+        "choose another folder",
+    ),
+];
+
+const NOT_OURS: &[Case] = &[
+    ("", "FILE:1:1", "no settings in it"),
+    ("# only words\n", "FILE", "no settings in it"),
+    ("~\n", "FILE:1:1", "no settings in it"),
+    ("[]\n", "FILE:1:1", "expected a mapping of settings"),
+    ("hello\n", "FILE:1:1", "expected a mapping of settings"),
+    ("admin: off\n---\nadmin: off\n", "FILE", "more than one document"),
+    ("pools:\n\ta: {}\n", "FILE:2:1", "indent by spaces, not tabs"),
+    ("pools:\n  a:\n   workers: 1\n  command: [x\n", "FILE:", "while parsing a flow sequence"),
+    ("admin: off: on\n", "FILE:1:11", "text with a colon"),
+    ("admin: *nothing\n", "FILE:1:8", "unknown anchor"),
+    ("admin: \"unfinished\n", "FILE:2:1", "while scanning a quoted scalar"),
+    ("admin: off\0\n", "FILE", "NUL"),
+];
+
+#[test]
+fn every_wrong_file_exits_64_with_place_key_and_remedy_in_one_line() {
+    let tables = [WRONG_KEYS, WRONG_VALUES, WRONG_TOGETHER, NOT_OURS];
+    for (text, place, words) in tables.iter().copied().flatten() {
+        let said = wrong(text.as_bytes(), &[]);
+        assert!(
+            said.starts_with(place) && said.contains(words),
+            "{text:?}\n  said: {said}\n  not: {place} … {words}"
+        );
+    }
+}
+
+#[test]
+fn what_is_no_text_file_is_said_in_one_line() {
+    assert_eq!(wrong(b"pools:\n  a: \xff\n", &[]), "FILE:2: not UTF-8; save the file as UTF-8");
+    let utf16: Vec<u8> = "admin: off".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    assert!(wrong(&[b"\xff\xfe".as_slice(), &utf16].concat(), &[]).contains("not UTF-8"));
+    assert!(wrong(&vec![b'#'; 300 * 1024], &[]).contains("is it the right file?"));
+    let folder = tempfile::tempdir().expect("a writable temporary folder");
+    let missing = folder.path().join("missing.yaml");
+    for (path, words) in [(folder.path(), "Is a directory"), (&missing, "No such file")] {
+        let output = check(path, &[], &[]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(64), "{said}");
+        assert!(
+            said.lines().count() == 1 && said.contains(words) && said.contains(&*path.to_string_lossy()),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn a_file_made_to_hang_the_parser_is_refused_quickly() {
+    let level =
+        |name: char, below: char| format!("{name}: &{name} [*{below},*{below},*{below},*{below},*{below}]\n");
+    let laughs: String = ('b'..='l').zip('a'..='k').map(|(name, below)| level(name, below)).collect();
+    let blocks: String = (0..500).map(|depth| " ".repeat(depth) + "a:\n").collect();
+    let bombs: &[(String, &str)] = &[
+        (format!("a: &a [x,x,x,x,x]\n{laughs}"), "aliases"),
+        ("a: ".to_owned() + &"[".repeat(100_000), "nested too deeply"),
+        ("{a: [".repeat(20_000), "nested too deeply"),
+        ("a: ".to_owned() + &"[".repeat(90) + &"]".repeat(90), "a: unknown key"),
+        ("a:\n".to_owned() + &"- ".repeat(100_000), "recursion limit exceeded"),
+        ("? ".repeat(100_000), "a key that is a plain word"),
+        (blocks, "recursion limit exceeded"),
+        (format!("threads: {}\n", "9".repeat(200_000)), "…"),
+        ("&a ".repeat(50_000), "FILE"),
+        (format!("a: \"{}\"\n", "\\x41".repeat(60_000)), "a: unknown key"),
+    ];
+    for (text, words) in bombs {
+        let began = Instant::now();
+        let said = wrong(text.as_bytes(), &[]);
+        let start: String = text.chars().take(30).collect();
+        assert!(said.contains(words), "{start:?}: {said}");
+        assert!(began.elapsed() < Duration::from_secs(5), "{start:?} took {:?}", began.elapsed());
+    }
+}
+
+#[test]
+fn unusual_but_good_files_are_understood() {
+    let texts = [
+        "\u{feff}pools: {a: {command: [\"true\"]}}\n",
+        "---\npools: {a: {command: [\"true\"]}}\n...\n",
+        "%YAML 1.2\n---\npools: {a: {command: [\"true\"]}}\r\n",
+        "{\"pools\": {\"a\": {\"command\": [\"true\"]}}}",
+        "pools:\n  a:\n    command: &c [\"true\"]\n    queue:\n    freeze:\n      suspect_after:\n      probe:\n    workers: ~\n",
+        "pools: {a: {command: [\"true\"], freeze: {suspect_after: \"250ms\"}}}\nroutes: [{path: /, pool: a}]\n",
+    ];
+    for text in texts {
+        assert!(good(text, &[], &[]).contains("Every setting has its default"), "{text}");
+    }
+}
+
+#[test]
+fn flags_win_over_the_environment_over_the_file_over_the_defaults() {
+    let text = "pools:\n  a:\n    command: [\"true\"]\n    queue: {limit: 1}\n    max_in_flight: 1\n";
+    let row = |report: &str, key: &str| {
+        let row = report.lines().find(|line| line.trim_start().starts_with(key)).unwrap_or_default();
+        row.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let report = good(text, &[], &[]);
+    assert_eq!(row(&report, "pools.a.queue.limit"), "pools.a.queue.limit 1 (default 1024) FILE:4:13");
+    assert_eq!(row(&report, "pools.a.queue.timeout"), "");
+    let variables = [("ANTIFREEZE_QUEUE_LIMIT", "2"), ("ANTIFREEZE_MAX_IN_FLIGHT", "2")];
+    let report = good(text, &[], &variables);
+    assert_eq!(
+        row(&report, "pools.a.queue.limit"),
+        "pools.a.queue.limit 2 (default 1024) ANTIFREEZE_QUEUE_LIMIT"
+    );
+    let report = good(text, &["--queue-limit", "3"], &variables);
+    assert_eq!(row(&report, "pools.a.queue.limit"), "pools.a.queue.limit 3 (default 1024) --queue-limit");
+    assert_eq!(
+        row(&report, "pools.a.max_in_flight"),
+        "pools.a.max_in_flight 2 (default 64) ANTIFREEZE_MAX_IN_FLIGHT"
+    );
+}
+
+#[test]
+fn the_command_line_replaces_the_command_and_lists_of_the_file_and_adds_to_its_variables() {
+    let text = "listeners: [{address: \"127.0.0.1:1\"}]\ntrusted_proxies: [10.0.0.0/8]\n\
+                pools: {a: {command: [\"true\"], workers: 1, environment: {A: 010, B: 1.10}}}\n";
+    let report = good(text, &["--", "false", "x y"], &[]);
+    assert!(report.contains("a.1               false 'x y'"), "{report}");
+    let args =
+        ["--listen", "127.0.0.1:2", "--trusted-proxy", "::1", "--env", "B", "--env", "C=3", "--workers", "2"];
+    let report = good(text, &args, &[]);
+    for words in ["listener    127.0.0.1:2\nadmin", "::1/128 ", "A=…, less B, C=…", "a.1 to a.2        true"]
+    {
+        assert!(report.contains(words), "{words}: {report}");
+    }
+    let report = good(text, &[], &[("ANTIFREEZE_WROKERS", "4"), ("ANTIFREEZE_THREADS", "2")]);
+    assert!(
+        report.contains("Not used: ANTIFREEZE_WROKERS in") && !report.contains("Not used: ANTIFREEZE_T"),
+        "{report}"
+    );
+    let report = good(text, &[], &[("ANTIFREEZE_LISTEN", "127.0.0.1:3,unix:/x")]);
+    assert!(report.contains("listener    127.0.0.1:3\nlistener    unix:/x\n"), "{report}");
+}
+
+#[test]
+fn check_shows_how_a_worker_learns_its_address_and_starts_nothing() {
+    let folder = tempfile::tempdir().expect("a writable temporary folder");
+    let trace = folder.path().join("ran");
+    let text =
+        format!("pools: {{a: {{command: [sh, -c, \"touch {} {{port}}\"], workers: 2}}}}\n", trace.display());
+    let report = good(&text, &[], &[]);
+    assert!(report.contains("a.1 to a.2") && report.contains("{port} in the command"), "{report}");
+    assert!(!trace.exists());
+    let report = good("pools: {a: {command: [sh, \"{slot}\", \"{socket}\"], workers: 2}}\n", &[], &[]);
+    assert!(
+        report.contains("a.1               sh 1 {socket}\n  a.2               sh 2 {socket}\n"),
+        "{report}"
+    );
+}
+
+#[test]
+fn a_wrong_value_in_the_environment_names_its_variable() {
+    let (_folder, path) = file("admin: off\n");
+    for (name, value, words) in [
+        ("ANTIFREEZE_WORKERS", "", "ANTIFREEZE_WORKERS in the environment"),
+        ("ANTIFREEZE_GRACE", "10", "ANTIFREEZE_GRACE in the environment"),
+        ("ANTIFREEZE_ADMIN", "0.0.0.0:1", "ANTIFREEZE_ADMIN: admin address 0.0.0.0:1"),
+    ] {
+        let output = check(&path, &["--", "true"], &[(name, value)]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(64), "{said}");
+        assert!(said.contains(words), "{name}={value}: {said}");
+    }
+}
+
+#[test]
+fn run_takes_its_command_and_variables_from_the_file() {
+    let script = "import http.server as h, json, os\n\
+                  class H(h.BaseHTTPRequestHandler):\n\
+                  \x20   def do_GET(self):\n\
+                  \x20       body = json.dumps({'cwd': os.getcwd(), 'A': os.environ.get('A'), 'HOME': os.environ.get('HOME')}).encode()\n\
+                  \x20       self.send_response(200); self.send_header('Content-Length', str(len(body))); self.end_headers(); self.wfile.write(body)\n\
+                  h.ThreadingHTTPServer(('127.0.0.1', int(os.environ['PORT'])), H).serve_forever()\n";
+    let (folder, path) = file("");
+    let app = folder.path().join("app.py");
+    fs::write(&app, script).expect("it can be written");
+    let text = format!(
+        "pools:\n  app:\n    command: [python3, app.py]\n    directory: {}\n    workers: 1\n    environment: {{A: 010, HOME: }}\n",
+        folder.path().display()
+    );
+    fs::write(&path, text).expect("it can be written");
+    let mut program = Program::start(&["run", "--config", &path.to_string_lossy()]);
+    program.wait_for_line("worker=\"app.1\"..now=\"serving\"");
+    let answer = program.get("/");
+    let told: serde_json::Value = serde_json::from_str(&answer.body).expect("JSON");
+    let folder = fs::canonicalize(folder.path()).expect("it is there");
+    assert_eq!(told, serde_json::json!({ "cwd": folder, "A": "010", "HOME": null }));
+}
+
+#[test]
+fn a_socket_folder_that_cannot_be_made_is_one_clear_line() {
+    let output = antifreeze(&[
+        "run",
+        "--listen",
+        "127.0.0.1:0",
+        "--runtime-directory",
+        "/proc/none",
+        "--",
+        "sh",
+        "-c",
+        "exec true {socket}",
+    ]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let words = ["socket folder in \"/proc/none\"", "--runtime-directory"];
+    assert!(said.lines().count() == 1 && words.iter().all(|words| said.contains(words)), "{said}");
+}
