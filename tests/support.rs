@@ -182,6 +182,7 @@ fn last_word(line: &str) -> String {
 
 /// Sends a signal by name to one process.
 pub(crate) fn signal_process(pid: u32, signal: &str) {
+    assert!(pid > 0, "0 would be this test's own process group");
     let sent = Command::new("kill").args([&format!("-{signal}"), &pid.to_string()]).status();
     assert!(sent.is_ok_and(|status| status.success()), "kill -{signal} {pid}");
 }

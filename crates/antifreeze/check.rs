@@ -2,16 +2,14 @@
 
 use crate::args;
 use crate::config::{Choice, Configuration, Pool};
+use logs::Log;
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::sync::mpsc;
 use supervisor::Plan;
 
 /// Prints the plan; starts and makes nothing.
 pub(crate) fn run(configuration: &Configuration) -> anyhow::Result<()> {
-    // Nothing runs, so nothing is ever sent.
-    let (output, _) = mpsc::sync_channel(0);
-    let plan = configuration.plan(&configuration.settings.pool.options(output))?;
+    let plan = configuration.plan(&configuration.settings.pool.options(Log::nowhere()))?;
     std::io::stdout().write_all(report(configuration, &plan)?.as_bytes())?;
     Ok(())
 }

@@ -3,24 +3,34 @@
 
 use anyhow::Context;
 use bytes::Bytes;
-use http_body_util::Full;
-use hyper::body::Incoming;
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Frame, Incoming};
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
 use std::path::Path;
+use std::pin::Pin;
+use std::task::{Context as Polling, Poll, ready};
 use std::time::Duration;
 use tokio::net::UnixListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{Interval, MissedTickBehavior};
 
-/// Serves on a unix socket until it is killed.
+/// Serves on a unix socket until SIGTERM. By then antifreeze has let its requests finish.
 pub(crate) fn run(socket: &Path) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
         let listener =
             UnixListener::bind(socket).with_context(|| format!("cannot listen on {}", socket.display()))?;
         loop {
-            let (stream, _) = listener.accept().await?;
+            let (stream, _) = tokio::select! {
+                accepted = listener.accept() => accepted?,
+                _ = terminate.recv() => return Ok(()),
+            };
             tokio::spawn(async move {
                 let served = hyper::server::conn::http1::Builder::new()
                     .header_read_timeout(None)
@@ -32,15 +42,61 @@ pub(crate) fn run(socket: &Path) -> anyhow::Result<()> {
     })
 }
 
-async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-    let wait = Duration::from_millis(milliseconds(request.uri().query().unwrap_or_default()));
+type Answer = Response<BoxBody<Bytes, Infallible>>;
+
+async fn answer(request: Request<Incoming>) -> Result<Answer, Infallible> {
+    let query = request.uri().query().unwrap_or_default();
+    let wait = Duration::from_millis(number(query, "ms", 1000));
     match request.uri().path() {
+        "/" | "*" => {}
         "/slow" => tokio::time::sleep(wait).await,
         "/freeze" => block(wait),
         "/crash" => std::process::abort(),
-        _ => {}
+        "/stream" => return Ok(stream(number(query, "n", 10), wait)),
+        _ => return Ok(plain(StatusCode::NOT_FOUND, format!("{{\"error\":\"no such path\",{PATHS}}}\n"))),
     }
-    Ok(Response::new(Full::from(format!("{{\"pid\":{}}}\n", std::process::id()))))
+    Ok(plain(StatusCode::OK, format!("{{{PATHS},\"pid\":{}}}\n", std::process::id())))
+}
+
+fn plain(status: StatusCode, text: String) -> Answer {
+    let mut response = Response::new(Full::from(text).boxed());
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// Server-sent events.
+fn stream(count: u64, every: Duration) -> Answer {
+    let mut ticks = tokio::time::interval(every.max(Duration::from_millis(1)));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut response = Response::new(Ticks { sent: 0, count, ticks }.boxed());
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response
+}
+
+/// `data: 1`, `data: 2`, … one a tick.
+struct Ticks {
+    sent: u64,
+    count: u64,
+    ticks: Interval,
+}
+
+impl Body for Ticks {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Polling<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if self.sent == self.count {
+            return Poll::Ready(None);
+        }
+        ready!(self.ticks.poll_tick(cx));
+        self.sent += 1;
+        Poll::Ready(Some(Ok(Frame::data(format!("data: {}\n\n", self.sent).into()))))
+    }
 }
 
 /// Blocks the whole worker, as a blocking call in an event loop does.
@@ -49,7 +105,9 @@ fn block(wait: Duration) {
     std::thread::sleep(wait);
 }
 
-fn milliseconds(query: &str) -> u64 {
-    let value = query.split('&').find_map(|pair| pair.strip_prefix("ms="));
-    value.and_then(|value| value.parse().ok()).unwrap_or(1000)
+fn number(query: &str, name: &str, default: u64) -> u64 {
+    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.find(|(found, _)| *found == name).and_then(|(_, value)| value.parse().ok()).unwrap_or(default)
 }
+
+const PATHS: &str = r#""paths":["/","/slow?ms=1000","/freeze?ms=1000","/crash","/stream?n=10&ms=1000"]"#;

@@ -1,42 +1,57 @@
 //! Start, run, drain, stop.
 
 use crate::config::{Configuration, Settings};
+use crate::demo;
 use anyhow::Context;
 use console::{Admin, Console, ConsoleOptions, Snapshot, Stage};
-use proxy::{Listeners, Metrics, Options};
-use std::io::Write;
+use logs::{Log, START};
+use proxy::{Endpoint, Listeners, Metrics, Options};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver};
-use supervisor::{Ending, Line, PoolOptions, Source, Supervisor};
+use supervisor::{Ending, Plan, PoolOptions, Supervisor};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 /// Runs the built-in workers, and says what to try.
 pub(crate) fn demo(mut configuration: Configuration) -> anyhow::Result<ExitCode> {
     let own = std::env::current_exe()?.to_string_lossy().into_owned();
-    println!(
-        "Try: curl ADDRESS/   curl ADDRESS/slow?ms=3000   curl ADDRESS/freeze?ms=5000   curl ADDRESS/crash"
-    );
     configuration.settings.pool.command =
         vec![own, "demo-worker".to_owned(), "--uds".to_owned(), "{socket}".to_owned()];
-    run(configuration)
+    start(configuration, demo::say_what_to_try)
 }
 
 /// Runs until a signal ends it.
 pub(crate) fn run(configuration: Configuration) -> anyhow::Result<ExitCode> {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(false).init();
-    let (output, lines) = mpsc::sync_channel(4096);
+    start(configuration, |_| {})
+}
+
+/// Checks the plan, and runs it between the start and the end of the log. What ends the program is said through the
+/// log: whoever does not read it must not keep the program from ending.
+fn start(
+    configuration: Configuration,
+    when_it_listens: impl FnOnce(&[Endpoint]),
+) -> anyhow::Result<ExitCode> {
+    let plan = configuration.plan(&configuration.settings.pool.options(Log::nowhere()))?;
+    let (log, _flush) = Log::start(&configuration.settings.log)?;
+    Ok(serve(configuration.settings, &plan, &log, when_it_listens).unwrap_or_else(|error| {
+        tracing::error!("{error:#}");
+        ExitCode::FAILURE
+    }))
+}
+
+fn serve(
+    settings: Settings,
+    plan: &Plan,
+    log: &Log,
+    when_it_listens: impl FnOnce(&[Endpoint]),
+) -> anyhow::Result<ExitCode> {
     let sentinel = vec![std::env::current_exe()?.to_string_lossy().into_owned(), "sentinel".to_owned()];
-    let options = PoolOptions { sentinel: Some(sentinel), ..configuration.settings.pool.options(output) };
-    configuration.plan(&options)?;
-    let Settings { listeners, admin, threads, trusted_proxies, pool, timeouts, limits } =
-        configuration.settings;
+    let options = PoolOptions { sentinel: Some(sentinel), ..settings.pool.options(log.clone()) };
+    let Settings { listeners, admin, threads, trusted_proxies, pool, timeouts, limits, log: _ } = settings;
     let drain = pool.policy.stop.drain_timeout;
-    let proxy_options = Options { timeouts, limits, trusted_proxies, access: None };
+    let proxy_options = Options { timeouts, limits, trusted_proxies, log: Some(log.clone()) };
     let listeners = Listeners::bind(&listeners, usize::from(threads.get()))?;
-    std::thread::Builder::new().name("output".to_owned()).spawn(move || print(&lines))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).context("cannot wait for signals")?;
@@ -44,6 +59,7 @@ pub(crate) fn run(configuration: Configuration) -> anyhow::Result<ExitCode> {
         let supervisor = Supervisor::new(options)?;
         let pool = supervisor.pool();
         let registry = prometheus::Registry::new();
+        log.register(&registry)?;
         let metrics = Metrics::register(&registry)?;
         let draining = Arc::new(AtomicBool::new(false));
         let console = match &admin {
@@ -57,17 +73,28 @@ pub(crate) fn run(configuration: Configuration) -> anyhow::Result<ExitCode> {
                 Some(Console::bind(address, ConsoleOptions::default(), registry, snapshot)?)
             }
         };
+        tracing::info!(
+            target: START, pool = pool.name(), workers = pool.status().workers.len(), command = plan.command.join(" "), address = plan.address,
+            "antifreeze {}", env!("CARGO_PKG_VERSION")
+        );
         let (end_console, console_ends) = oneshot::channel::<()>();
         let console = console.map(|console| {
-            tracing::info!("admin API at {}", console.address());
+            tracing::info!(target: START, "admin API at {}", console.address());
             tokio::spawn(console.serve(async {
                 let _ = console_ends.await;
             }))
         });
         let running = proxy::start(&pool, &proxy_options, &metrics, listeners)?;
         for endpoint in running.endpoints() {
-            tracing::info!("listening on {endpoint}");
+            tracing::info!(target: START, "listening on {endpoint}");
         }
+        when_it_listens(running.endpoints());
+        let mut reopen = signal(SignalKind::user_defined1()).context("cannot wait for signals")?;
+        let reopening = async {
+            while reopen.recv().await.is_some() {
+                log.reopen();
+            }
+        };
         let forced = std::cell::Cell::new(false);
         let ending = async {
             let mut signalled = async || {
@@ -95,31 +122,16 @@ pub(crate) fn run(configuration: Configuration) -> anyhow::Result<ExitCode> {
         let ended = tokio::select! {
             ended = supervisor.run() => ended?,
             () = ending => unreachable!("it waits for the supervisor to end"),
+            () = reopening => unreachable!("signals never end"),
         };
         drop(end_console);
         if let Some(console) = console {
             console.await.context("the admin API panicked")?;
         }
         Ok(match ended {
-            Ending::GaveUp(words) => {
-                eprintln!("antifreeze: {words}");
-                ExitCode::FAILURE
-            }
+            Ending::GaveUp(words) => anyhow::bail!(words),
             Ending::Stopped | Ending::Killed if forced.get() => ExitCode::FAILURE,
             Ending::Stopped | Ending::Killed => ExitCode::SUCCESS,
         })
     })
-}
-
-/// Prints what workers print, each line with the worker's name.
-fn print(lines: &Receiver<Line>) {
-    for Line { worker, source, mut text } in lines {
-        text.push(b'\n');
-        let line = [format!("{worker} | ").as_bytes(), &text].concat();
-        // A closed or full terminal must not end the workers.
-        let _ = match source {
-            Source::Stdout => std::io::stdout().write_all(&line),
-            Source::Stderr => std::io::stderr().write_all(&line),
-        };
-    }
 }

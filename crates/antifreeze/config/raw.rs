@@ -8,8 +8,8 @@
 //! README.md's table; tests fail until each has it.
 
 use super::word::{
-    Assignment, Auto, Limit, Network, Number, PoolName, Question, Size, Text, Time, VariableName, Workers,
-    scalar,
+    Assignment, Auto, Level, Limit, LogFormat, Network, Number, Place, PoolName, Question, Size, Text, Time,
+    VariableName, Workers, scalar,
 };
 use clap::Args;
 use console::Admin;
@@ -34,6 +34,7 @@ pub(crate) struct File {
     pub(crate) routes: Vec<Route>,
     pub(crate) timeouts: Timeouts,
     pub(crate) limits: Limits,
+    pub(crate) log: Log,
 }
 
 /// One address of `listeners`.
@@ -80,6 +81,8 @@ pub(crate) struct Flags {
     pub(crate) timeouts: Timeouts,
     #[command(flatten)]
     pub(crate) limits: Limits,
+    #[command(flatten)]
+    pub(crate) log: Log,
 }
 
 /// `pools.NAME`.
@@ -231,6 +234,26 @@ pub(crate) struct Limits {
     /// Client connections of each thread; more wait in the kernel's queue
     #[arg(long = "connection-limit", id = "limits.connections", value_name = "N")]
     pub(crate) connections: Option<Number<usize, 1, 1_000_000>>,
+}
+
+/// `log`: what the program prints, and where.
+#[derive(Debug, Default, Args, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a mapping with settings of logs")]
+#[command(next_help_heading = "Logs")]
+pub(crate) struct Log {
+    /// How lines look: text, json (one object a line), or auto (a table on a terminal, else text)
+    #[arg(long = "log-format", id = "log.format", value_name = "FORMAT")]
+    pub(crate) format: Option<LogFormat>,
+    /// The least level that is printed: error, warn, info, debug or trace; or a list with levels for some targets,
+    /// as in info,console=debug
+    #[arg(long = "log-level", id = "log.level", value_name = "LEVEL")]
+    pub(crate) level: Option<Level>,
+    /// Where one line a request goes: off, - for standard output, stderr, or a file that SIGUSR1 opens again
+    #[arg(long = "access-log", id = "log.access", value_name = "PLACE")]
+    pub(crate) access: Option<Place>,
+    /// How that line looks: text (the combined format and more), json, or auto (as the other lines)
+    #[arg(long = "access-log-format", id = "log.access_format", value_name = "FORMAT")]
+    pub(crate) access_format: Option<LogFormat>,
 }
 
 const HOUR: u64 = 3_600_000;

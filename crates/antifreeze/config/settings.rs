@@ -5,13 +5,13 @@ use super::word::{Auto, Number, Text};
 use crate::units::{show_duration, show_size};
 use console::Admin;
 use ipnet::IpNet;
+use logs::{Log, LogOptions};
 use policy::PoolConfig;
 use proxy::{Endpoint, Limits, Timeouts};
 use std::num::NonZeroU16;
 use std::path::PathBuf;
-use std::sync::mpsc::SyncSender;
 use std::time::Duration;
-use supervisor::{Environment, Line, PoolOptions, Probe};
+use supervisor::{Environment, PoolOptions, Probe};
 
 /// The whole configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +30,8 @@ pub(crate) struct Settings {
     pub(crate) timeouts: Timeouts,
     /// What the proxy refuses to read.
     pub(crate) limits: Limits,
+    /// What the program prints.
+    pub(crate) log: LogOptions,
 }
 
 /// One pool of workers.
@@ -74,6 +76,7 @@ impl Settings {
             },
             timeouts: Timeouts::default(),
             limits: Limits::default(),
+            log: LogOptions::default(),
         }
     }
 
@@ -107,6 +110,7 @@ impl Settings {
         }
         take_timeouts(&mut self.timeouts, &file.timeouts);
         take_limits(&mut self.limits, &file.limits);
+        take_log(&mut self.log, &file.log);
         self.check_routes(&file.routes)
     }
 
@@ -122,6 +126,7 @@ impl Settings {
         self.pool.take(&flags.pool, processors);
         take_timeouts(&mut self.timeouts, &flags.timeouts);
         take_limits(&mut self.limits, &flags.limits);
+        take_log(&mut self.log, &flags.log);
     }
 
     fn check_routes(&self, routes: &[raw::Route]) -> Result<(), Fault> {
@@ -236,13 +241,17 @@ impl Settings {
             ("limits.header_count", self.limits.header_count.to_string()),
             ("limits.body_bytes", self.limits.body_bytes.map_or_else(|| "off".to_owned(), show_size)),
             ("limits.connections", self.limits.connections.to_string()),
+            ("log.format", self.log.format.to_string()),
+            ("log.level", self.log.filter.to_string()),
+            ("log.access", self.log.access.to_string()),
+            ("log.access_format", self.log.access_format.to_string()),
         ]
     }
 }
 
 impl Pool {
     /// What the supervisor is given, but for the sentinel.
-    pub(crate) fn options(&self, output: SyncSender<Line>) -> PoolOptions {
+    pub(crate) fn options(&self, log: Log) -> PoolOptions {
         PoolOptions {
             name: self.name.clone(),
             command: self.command.clone(),
@@ -253,7 +262,7 @@ impl Pool {
             runtime_directory: self.runtime_directory.clone(),
             keep_alive: self.keep_alive,
             sentinel: None,
-            output,
+            log,
         }
     }
 
@@ -311,6 +320,13 @@ fn take_limits(limits: &mut Limits, given: &raw::Limits) {
     choose(&mut limits.header_count, given.header_count.map(|count| count.0));
     choose(&mut limits.body_bytes, given.body_bytes.map(|limit| limit.map(|size| size.0)));
     choose(&mut limits.connections, given.connections.map(|count| count.0));
+}
+
+fn take_log(log: &mut LogOptions, given: &raw::Log) {
+    choose(&mut log.format, given.format.map(|format| format.0));
+    choose(&mut log.filter, given.level.clone().map(|level| level.0));
+    choose(&mut log.access, given.access.clone().map(|place| place.0));
+    choose(&mut log.access_format, given.access_format.map(|format| format.0));
 }
 
 fn choose<T>(setting: &mut T, given: Option<T>) {

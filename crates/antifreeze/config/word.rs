@@ -6,6 +6,7 @@
 
 use crate::units;
 use ipnet::IpNet;
+use logs::{AccessTarget, Filter, Format, FormatError};
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use std::fmt::{self, Display};
 use std::marker::PhantomData;
@@ -150,6 +151,42 @@ impl FromStr for Question {
     }
 }
 
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LogFormat(pub(crate) Format);
+
+impl FromStr for LogFormat {
+    type Err = FormatError;
+
+    fn from_str(text: &str) -> Result<Self, FormatError> {
+        text.parse().map(Self)
+    }
+}
+
+/// Which of our own lines are printed.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Level(pub(crate) Filter);
+
+impl FromStr for Level {
+    type Err = FormatError;
+
+    fn from_str(text: &str) -> Result<Self, FormatError> {
+        text.parse().map(Self)
+    }
+}
+
+/// Where the access log goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place(pub(crate) AccessTarget);
+
+impl FromStr for Place {
+    type Err = FormatError;
+
+    fn from_str(text: &str) -> Result<Self, FormatError> {
+        text.parse().map(Self)
+    }
+}
+
 /// A network in CIDR form, or a single address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Network(pub(crate) IpNet);
@@ -284,6 +321,9 @@ read_from_yaml_scalars! {
     [T: FromStr<Err = String>] Limit<T>, "one value, or off";
     [] Workers, "a whole number or auto (a range of workers comes with a later version)";
     [] Question, "a method and a target, for example OPTIONS *";
+    [] LogFormat, "auto, text or json";
+    [] Level, "a level, for example info";
+    [] Place, "off, -, stderr, or the path of a file";
     [] Network, "a network, for example 10.0.0.0/8";
     [] Text, "text";
     [] VariableName, "the name of a variable";

@@ -1,41 +1,23 @@
 //! What is said of a request when it is over: to the metrics always, to the access log if there is one.
 
+use crate::metrics::Retry;
+use crate::request::{Origin, REQUEST_ID};
 use crate::shard::Shard;
 use crate::watch::{Phase, Watch};
-use http::{HeaderValue, Method, StatusCode, Uri};
+use http::header::{HeaderMap, HeaderName, REFERER, USER_AGENT};
+use http::request::Parts;
+use http::{StatusCode, Version};
+use logs::AccessLine;
 use policy::WorkerId;
-use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Takes one line a request; never waited for. Lines that find it full are dropped.
-pub type AccessSink = SyncSender<AccessLine>;
-
-/// One request, over.
-#[derive(Clone, Debug)]
-pub struct AccessLine {
-    /// The client; nothing for a unix socket.
-    pub peer: Option<IpAddr>,
-    /// The method.
-    pub method: Method,
-    /// The target as it was sent to the worker.
-    pub target: Uri,
-    /// The status; 499 if the client left before the answer was whole.
-    pub status: u16,
-    /// Bytes of the answer's body.
-    pub bytes: u64,
-    /// From the request's head to the end of the answer.
-    pub took: Duration,
-    /// Who answered, if anybody.
-    pub worker: Option<WorkerId>,
-    /// The request's id.
-    pub id: Option<HeaderValue>,
-}
-
 /// The status of a request whose client left (nginx's number; not in any RFC, and never sent).
 pub(crate) const CLIENT_CLOSED: u16 = 499;
+
+/// The reason of an answer that stood still for too long, whoever was slow.
+pub(crate) const STALLED: &str = "stalled";
 
 /// A request under way; speaks when dropped.
 #[derive(Debug)]
@@ -47,25 +29,103 @@ pub(crate) struct Record {
     pub(crate) bytes: u64,
     /// Whether the whole answer was handed to the client's connection.
     pub(crate) whole: bool,
+    /// Why the answer is our own, or broke off through no fault of the client.
+    pub(crate) reason: Option<&'static str>,
+    /// Nothing if there is no access log.
     pub(crate) line: Option<Box<AccessLine>>,
+}
+
+impl Record {
+    /// Copies what the access log, if there is one, says of the head. Before the head is changed for the worker.
+    pub(crate) fn note_head(&mut self, parts: &Parts, origin: Origin) {
+        if !self.shard.options.log.as_ref().is_some_and(logs::Log::has_access) {
+            return;
+        }
+        self.line = Some(Box::new(AccessLine {
+            at: logs::now(),
+            client: origin.client(&parts.headers),
+            method: parts.method.as_str().into(),
+            target: target(parts),
+            version: match parts.version {
+                Version::HTTP_10 => "HTTP/1.0",
+                Version::HTTP_2 => "HTTP/2.0",
+                _ => "HTTP/1.1",
+            },
+            status: 0,
+            bytes: 0,
+            duration: Duration::ZERO,
+            queue: Duration::ZERO,
+            response: None,
+            worker: None,
+            retries: 0,
+            id: None,
+            reason: None,
+            referer: copy(&parts.headers, &REFERER),
+            user_agent: copy(&parts.headers, &USER_AGENT),
+        }));
+    }
+
+    /// The head as it goes to the worker, with its id.
+    pub(crate) fn note_id(&mut self, headers: &HeaderMap) {
+        if let Some(line) = &mut self.line {
+            line.id = copy(headers, &REQUEST_ID);
+        }
+    }
+
+    pub(crate) fn note_worker(&mut self, worker: WorkerId, waited: Duration) {
+        self.shard.count_wait(waited);
+        if let Some(line) = &mut self.line {
+            line.worker = Some(format!("{}.{}", self.shard.pool.name(), worker.slot));
+            line.queue += waited;
+        }
+    }
+
+    pub(crate) fn note_answer(&mut self, after: Duration) {
+        self.shard.count_answer(after);
+        if let Some(line) = &mut self.line {
+            line.response = Some(after);
+        }
+    }
+
+    pub(crate) fn note_retry(&mut self, why: Retry) {
+        self.shard.count_retry(why);
+        if let Some(line) = &mut self.line {
+            line.retries += 1;
+        }
+    }
+}
+
+fn copy(headers: &HeaderMap, name: &HeaderName) -> Option<Box<[u8]>> {
+    headers.get(name).map(|value| value.as_bytes().into())
+}
+
+/// The target as it was sent.
+fn target(parts: &Parts) -> Box<str> {
+    match (parts.uri.authority(), parts.uri.path_and_query()) {
+        (None, Some(path)) => path.as_str().into(),
+        (Some(_) | None, _) => parts.uri.to_string().into(),
+    }
 }
 
 impl Drop for Record {
     fn drop(&mut self) {
+        if self.watch.has_expired(Phase::Download) {
+            self.reason.get_or_insert(STALLED);
+        }
         let status = match self.status {
-            Some(status) if self.whole => status.as_u16(),
+            Some(status) if self.whole || self.reason.is_some() => status.as_u16(),
             Some(_) | None => CLIENT_CLOSED,
         };
         let took = self.began.elapsed();
         self.watch.enter(Phase::Idle);
         self.shard.count_request(status, took);
-        if let (Some(mut line), Some(sink)) = (self.line.take(), &self.shard.options.access) {
+        if let (Some(mut line), Some(log)) = (self.line.take(), &self.shard.options.log) {
+            line.at = logs::now();
             line.status = status;
             line.bytes = self.bytes;
-            line.took = took;
-            if sink.try_send(*line).is_err() {
-                self.shard.count_lost_line();
-            }
+            line.duration = took;
+            line.reason = self.reason;
+            log.access(line);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The answer on its way to the client, and the end of a request.
 
-use crate::access::Record;
+use crate::access::{Record, STALLED};
 use crate::shard::Shard;
 use crate::trailers;
 use crate::upstream::Upstream;
@@ -51,6 +51,16 @@ pub(crate) enum BrokenOff {
     Worker(hyper::Error),
     #[error("the answer stood still for too long")]
     Stalled,
+}
+
+impl BrokenOff {
+    /// The token of the access log.
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Worker(_) => "broken_off",
+            Self::Stalled => STALLED,
+        }
+    }
 }
 
 impl Download {
@@ -162,7 +172,8 @@ impl Body for Download {
                 Poll::Ready(Some(Ok(frame))) => {
                     record.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
                 }
-                Poll::Ready(None | Some(Err(_))) | Poll::Pending => {}
+                Poll::Ready(Some(Err(error))) => record.reason = Some(error.reason()),
+                Poll::Ready(None) | Poll::Pending => {}
             }
             record.whole = match &this.source {
                 Source::Own(bytes) => bytes.is_none(),

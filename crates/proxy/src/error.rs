@@ -67,6 +67,11 @@ impl Error {
         }
     }
 
+    /// The token of logs and metrics.
+    pub(crate) fn reason(self) -> &'static str {
+        self.verdict().1
+    }
+
     /// The answer to the client: a problem document (RFC 9457).
     pub(crate) fn into_response(self) -> Response<Download> {
         let (status, reason, words) = self.verdict();

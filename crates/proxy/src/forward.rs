@@ -1,10 +1,10 @@
 //! One request in, one response out: the whole way in one function, read from top to bottom.
 
-use crate::access::{AccessLine, Record};
+use crate::access::Record;
 use crate::download::Download;
 use crate::error::Error;
 use crate::metrics::Retry;
-use crate::request::{self, Origin, REQUEST_ID, Wishes};
+use crate::request::{self, Origin, Wishes};
 use crate::shard::Shard;
 use crate::upload::{Gate, Upload};
 use crate::upstream::{self, Upstream};
@@ -40,11 +40,15 @@ pub(crate) async fn serve(
         status: None,
         bytes: 0,
         whole: false,
+        reason: None,
         line: None,
     });
     let mut response = match forward(&shard, &watch, origin, request, &mut record).await {
         Ok(response) => response,
-        Err(error) => error.into_response(),
+        Err(error) => {
+            record.reason = Some(error.reason());
+            error.into_response()
+        }
     };
     record.status = Some(response.status());
     record.whole = response.body().is_end_stream();
@@ -61,26 +65,13 @@ async fn forward(
     record: &mut Record,
 ) -> Result<Response<Download>, Error> {
     let (mut parts, body) = request.into_parts();
-    if shard.options.access.is_some() {
-        record.line = Some(Box::new(AccessLine {
-            peer: origin.peer,
-            method: parts.method.clone(),
-            target: parts.uri.clone(),
-            status: 0,
-            bytes: 0,
-            took: record.began.elapsed(),
-            worker: None,
-            id: None,
-        }));
-    }
+    record.note_head(&parts, origin);
     let wishes = request::prepare(&mut parts, origin, || shard.new_id())?;
     let limit = shard.options.limits.body_bytes;
     if limit.is_some_and(|limit| body.size_hint().lower() > limit) {
         return Err(Error::BodyTooLarge);
     }
-    if let Some(line) = &mut record.line {
-        line.id = parts.headers.get(REQUEST_ID).cloned();
-    }
+    record.note_id(&parts.headers);
     let client = wishes.upgrade.as_ref().and_then(|_| parts.extensions.remove::<OnUpgrade>());
     let route = route::of(&parts.method, &parts.uri);
     let gate = (wishes.expects_continue && !body.is_end_stream()).then(Arc::<Gate>::default);
@@ -99,18 +90,15 @@ async fn forward(
         let asked = Instant::now();
         let lease = shard.pool.claim(route).await.map_err(Error::Unavailable)?;
         let assigned = Instant::now();
-        shard.count_wait(assigned - asked);
-        if let Some(line) = &mut record.line {
-            line.worker = Some(lease.worker());
-        }
+        record.note_worker(lease.worker(), assigned - asked);
         watch.enter(Phase::Answer);
-        match exchange(shard, watch, lease, request).await? {
+        match exchange(shard, watch, record, lease, request).await? {
             Exchanged::Answered(response, upstream, lease) => {
-                shard.count_answer(assigned.elapsed());
-                return Ok(answer(shard, watch, &wishes, response, upstream, lease, client).await);
+                record.note_answer(assigned.elapsed());
+                return answer(shard, watch, &wishes, response, upstream, lease, client).await;
             }
             Exchanged::Refused(unsent) => {
-                shard.count_retry(Retry::Refused);
+                record.note_retry(Retry::Refused);
                 request = unsent;
             }
         }
@@ -130,6 +118,7 @@ enum Exchanged {
 async fn exchange(
     shard: &Shard,
     watch: &Arc<Watch>,
+    record: &mut Record,
     lease: Lease,
     mut request: Request<Upload>,
 ) -> Result<Exchanged, Error> {
@@ -143,12 +132,12 @@ async fn exchange(
         match send(&mut upstream, watch, request).await {
             Ok(response) => return Ok(Exchanged::Answered(response, upstream, lease)),
             Err(Failure::Unsent(unsent)) => {
-                shard.count_retry(Retry::Unsent);
+                record.note_retry(Retry::Unsent);
                 request = *unsent;
             }
             Err(Failure::Broken(error)) => match (copy, error) {
                 (Some(copy), Error::Lost) => {
-                    shard.count_retry(Retry::Lost);
+                    record.note_retry(Retry::Lost);
                     request = Request::from_parts(copy, Upload::empty(Arc::clone(watch)));
                     // Once, and on a connection that cannot have gone stale: the request itself may be what breaks it.
                     break;
@@ -244,13 +233,13 @@ async fn answer(
     upstream: Box<Upstream>,
     mut lease: Lease,
     client: Option<OnUpgrade>,
-) -> Response<Download> {
+) -> Result<Response<Download>, Error> {
     let (mut parts, body) = response.into_parts();
     if parts.status == StatusCode::SWITCHING_PROTOCOLS {
         let (Some(client), Some(_)) = (client, &wishes.upgrade) else {
             // Nobody asked for it (RFC 9110 section 15.2.2).
             lease.finish(Outcome::Lost);
-            return Error::BadAnswer.into_response();
+            return Err(Error::BadAnswer);
         };
         let protocol = parts.headers.get(UPGRADE).cloned();
         request::strip(&mut parts.headers);
@@ -261,11 +250,11 @@ async fn answer(
         lease.upgraded();
         watch.enter(Phase::Tunnel);
         shard.keep_tunnel(tunnel::run(client, upstream, lease, shard.options.timeouts.tunnel_idle));
-        return Response::from_parts(parts, Download::own(bytes::Bytes::new()));
+        return Ok(Response::from_parts(parts, Download::own(bytes::Bytes::new())));
     }
     if let Err(error) = response::prepare(&mut parts, wishes, body.size_hint().exact()) {
         lease.finish(Outcome::Lost);
-        return error.into_response();
+        return Err(error);
     }
     let mut download = Download::from_worker(body, upstream, lease, Arc::clone(shard), Arc::clone(watch));
     poll_fn(|cx| {
@@ -273,7 +262,7 @@ async fn answer(
         Poll::Ready(())
     })
     .await;
-    Response::from_parts(parts, download)
+    Ok(Response::from_parts(parts, download))
 }
 
 /// Claims of one request that may find nobody listening: each such worker is suspect at once, and not claimed again.

@@ -21,7 +21,6 @@ mod upload;
 mod upstream;
 mod watch;
 
-pub use access::{AccessLine, AccessSink};
 pub use listener::{BindError, Endpoint, EndpointError, Listeners};
 pub use metrics::Metrics;
 pub use options::{Limits, Options, Timeouts};

@@ -2,9 +2,7 @@
 //! the path of a request touches no memory that another thread writes.
 
 use prometheus::local::{LocalHistogram, LocalIntCounter};
-use prometheus::{
-    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, core::Collector,
-};
+use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGauge, Opts, Registry, core::Collector};
 use std::time::Duration;
 
 /// The proxy's families in a registry.
@@ -15,7 +13,6 @@ pub struct Metrics {
     queue_wait: Histogram,
     worker_response: Histogram,
     retries: IntCounterVec,
-    lost_lines: IntCounter,
     /// Open client connections.
     pub(crate) connections: IntGauge,
 }
@@ -53,19 +50,14 @@ impl Metrics {
                 ),
                 &["reason"],
             )?,
-            lost_lines: IntCounter::new(
-                "antifreeze_access_lines_dropped_total",
-                "Access log lines that found the log's buffer full.",
-            )?,
             connections: IntGauge::new("antifreeze_client_connections", "Open client connections.")?,
         };
-        let families: [Box<dyn Collector>; 7] = [
+        let families: [Box<dyn Collector>; 6] = [
             Box::new(metrics.requests.clone()),
             Box::new(metrics.total.clone()),
             Box::new(metrics.queue_wait.clone()),
             Box::new(metrics.worker_response.clone()),
             Box::new(metrics.retries.clone()),
-            Box::new(metrics.lost_lines.clone()),
             Box::new(metrics.connections.clone()),
         ];
         for family in families {
@@ -82,7 +74,6 @@ impl Metrics {
             queue_wait: self.queue_wait.local(),
             worker_response: self.worker_response.local(),
             retries: RETRIES.map(|reason| self.retries.with_label_values(&[reason]).local()),
-            lost_lines: self.lost_lines.local(),
             shared: self.clone(),
         }
     }
@@ -114,7 +105,6 @@ pub(crate) struct Tally {
     queue_wait: LocalHistogram,
     worker_response: LocalHistogram,
     retries: [LocalIntCounter; RETRIES.len()],
-    lost_lines: LocalIntCounter,
     shared: Metrics,
 }
 
@@ -143,10 +133,6 @@ impl Tally {
         self.retries[why as usize].inc();
     }
 
-    pub(crate) fn lost_line(&mut self) {
-        self.lost_lines.inc();
-    }
-
     /// Adds this thread's counts to everybody's.
     pub(crate) fn flush(&mut self) {
         for (_, counter) in &self.requests {
@@ -158,6 +144,5 @@ impl Tally {
         for counter in &self.retries {
             counter.flush();
         }
-        self.lost_lines.flush();
     }
 }

@@ -1,7 +1,7 @@
 //! The proxy's limits. The defaults are here and nowhere else.
 
-use crate::access::AccessSink;
 use ipnet::IpNet;
+use logs::Log;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -14,8 +14,8 @@ pub struct Options {
     pub limits: Limits,
     /// Peers whose `X-Forwarded-*` and `X-Request-Id` are believed; those of others are replaced.
     pub trusted_proxies: Vec<IpNet>,
-    /// Where one line a request goes, if anywhere.
-    pub access: Option<AccessSink>,
+    /// Takes one line a request, if it has an access log.
+    pub log: Option<Log>,
 }
 
 impl Options {

@@ -19,6 +19,17 @@ pub(crate) struct Origin {
     pub(crate) trusted: bool,
 }
 
+impl Origin {
+    /// Who asked: what a trusted peer vouches for, else the peer.
+    pub(crate) fn client(self, headers: &HeaderMap) -> Option<IpAddr> {
+        let vouched = || {
+            let last = headers.get_all(&FORWARDED_FOR).iter().next_back()?.to_str().ok()?;
+            last.rsplit(',').next()?.trim().parse().ok()
+        };
+        self.trusted.then(vouched).flatten().or(self.peer).map(|client| client.to_canonical())
+    }
+}
+
 /// What the rest of the way has to know about a request.
 #[derive(Debug)]
 pub(crate) struct Wishes {

@@ -81,10 +81,6 @@ impl Shard {
         self.state().tally.retried(why);
     }
 
-    pub(crate) fn count_lost_line(&self) {
-        self.state().tally.lost_line();
-    }
-
     /// Closes stale connections, forgets tunnels that ended, and adds the counts up.
     pub(crate) fn sweep(&self) {
         let mut state = self.state();

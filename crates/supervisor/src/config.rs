@@ -1,11 +1,11 @@
 //! What a pool's workers are: the command, its surroundings, and the policy's knobs.
 
+use logs::Log;
 use policy::PoolConfig;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 /// Everything that describes one pool.
@@ -30,29 +30,9 @@ pub struct PoolOptions {
     /// The command of the sentinel: a process that outlives ours just long enough to kill the workers of a
     /// supervisor that died by SIGKILL. It is started with its standard input on a pipe. `None`: no sentinel.
     pub sentinel: Option<Vec<String>>,
-    /// Takes what workers print, line by line. A worker never waits for it: a line that finds the channel full is
-    /// dropped and counted ([`PoolStatus::lines_dropped`](crate::PoolStatus)).
-    pub output: SyncSender<Line>,
-}
-
-/// One line that a worker printed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line {
-    /// The worker as people see it: `web.3`.
-    pub worker: String,
-    /// Which of its two streams.
-    pub source: Source,
-    /// The bytes, without the line's end. Not necessarily UTF-8; a very long line comes in several pieces.
-    pub text: Vec<u8>,
-}
-
-/// A worker's two output streams.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// Standard output.
-    Stdout,
-    /// Standard error.
-    Stderr,
+    /// Takes what workers print. A worker never waits for it: what finds no room is dropped and counted
+    /// ([`PoolStatus::lines_dropped`](crate::PoolStatus)).
+    pub log: Log,
 }
 
 /// Variables by name: set to a value, or (`None`) removed.

@@ -19,7 +19,7 @@ mod status;
 mod supervisor;
 
 pub use address::{Address, Stream};
-pub use config::{Environment, Line, PoolOptions, Probe, ProbeError, Source};
+pub use config::{Environment, PoolOptions, Probe, ProbeError};
 pub use lease::Lease;
 pub use plan::{Plan, PlanError};
 pub use pool::{Pool, Unavailable};

@@ -1,10 +1,8 @@
 //! What workers print: read at once, always, so that no worker ever waits for its log.
 
-use crate::{Line, Source};
+use logs::{Log, Output, Source, Speaker};
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
@@ -14,16 +12,20 @@ use tokio::net::unix::pipe;
 pub(crate) struct Tail(Arc<Mutex<VecDeque<String>>>);
 
 impl Tail {
-    fn push(&self, line: &[u8]) {
-        if line.iter().all(u8::is_ascii_whitespace) {
-            return;
-        }
+    /// Takes the last lines of a piece of output; the rest of a flood costs nothing.
+    fn push(&self, text: &[u8]) {
+        let newest =
+            text.rsplit(|byte| *byte == b'\n').filter(|line| !line.iter().all(u8::is_ascii_whitespace));
+        let mut newest: Vec<&[u8]> = newest.take(TAIL_LINES).collect();
+        newest.reverse();
         let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if lines.len() == TAIL_LINES {
-            lines.pop_front();
+        for line in newest {
+            if lines.len() == TAIL_LINES {
+                lines.pop_front();
+            }
+            let line = &line[..line.len().min(TAIL_BYTES)];
+            lines.push_back(String::from_utf8_lossy(line).trim_end().to_owned());
         }
-        let line = &line[..line.len().min(TAIL_BYTES)];
-        lines.push_back(String::from_utf8_lossy(line).trim_end().to_owned());
     }
 
     /// The lines, oldest first, in one line.
@@ -33,49 +35,41 @@ impl Tail {
     }
 }
 
-/// Where lines go, and what counts those that found no room.
-#[derive(Clone, Debug)]
-pub(crate) struct Sink {
-    pub(crate) lines: SyncSender<Line>,
-    pub(crate) dropped: Arc<AtomicU64>,
-}
-
-/// Reads one stream of one worker to its end.
-pub(crate) async fn read(fd: OwnedFd, worker: String, source: Source, sink: Sink, tail: Tail) {
+/// Reads one stream of one worker to its end, and passes whole lines on, many at once if many came.
+pub(crate) async fn read(fd: OwnedFd, speaker: Arc<Speaker>, source: Source, log: Log, tail: Tail) {
     let mut stream = match pipe::Receiver::from_owned_fd(fd) {
         Ok(stream) => stream,
         Err(error) => {
-            tracing::warn!(worker, %error, "cannot read the output of this worker");
+            tracing::warn!(worker = speaker.name, %error, "cannot read the output of this worker");
             return;
         }
     };
     let mut pending = Vec::new();
     let mut chunk = vec![0; CHUNK_BYTES];
-    let emit = |text: &[u8]| {
-        tail.push(text);
-        let line = Line { worker: worker.clone(), source, text: text.to_vec() };
-        if sink.lines.try_send(line).is_err() {
-            sink.dropped.fetch_add(1, Ordering::Relaxed);
-        }
+    let pass_on = |text: Vec<u8>| {
+        tail.push(&text);
+        log.output(Output { speaker: Arc::clone(&speaker), source, text, at: logs::now() });
     };
     // An error means what the end means: nothing more can be read.
     while let Ok(read @ 1..) = stream.read(&mut chunk).await {
-        for piece in chunk[..read].split_inclusive(|byte| *byte == b'\n') {
-            pending.extend_from_slice(piece);
-            if pending.ends_with(b"\n") {
-                pending.pop();
-                emit(pending.strip_suffix(b"\r").unwrap_or(&pending));
-                pending.clear();
-            } else if pending.len() >= LINE_BYTES {
-                emit(&pending);
-                pending.clear();
+        pending.extend_from_slice(&chunk[..read]);
+        let rest = match pending.iter().rposition(|byte| *byte == b'\n') {
+            Some(end) => {
+                let rest = pending.split_off(end + 1);
+                pending.truncate(end);
+                Some(rest)
             }
+            None if pending.len() >= LINE_BYTES => Some(Vec::new()),
+            None => None,
+        };
+        if let Some(rest) = rest {
+            pass_on(std::mem::replace(&mut pending, rest));
         }
         // A worker that prints without end must not keep the others' events from this thread.
         tokio::task::yield_now().await;
     }
     if !pending.is_empty() {
-        emit(&pending);
+        pass_on(pending);
     }
 }
 

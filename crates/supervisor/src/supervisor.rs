@@ -1,11 +1,12 @@
 //! The task that carries out what the policy decides about processes.
 
-use crate::output::{self, Sink, Tail};
+use crate::output::{self, Tail};
 use crate::plan::Launch;
 use crate::pool::{Pool, Shared};
 use crate::probe::{self, Answer};
 use crate::sentinel::Sentinel;
-use crate::{Plan, PlanError, PoolOptions, Source, environment, folder, process};
+use crate::{Plan, PlanError, PoolOptions, environment, folder, process};
+use logs::{Source, Speaker, WORKER};
 use policy::{Action, Event, Exit, Phase, Report, Signal, Why, WorkerId};
 use rustix::process::Pid;
 use std::io;
@@ -220,7 +221,7 @@ impl Supervisor {
                 self.children[worker.slot.index()] = Some(child);
             }
             Err(error) => {
-                tracing::error!(target: "worker", worker = self.name_of(worker), %error, "cannot spawn");
+                tracing::error!(target: WORKER, worker = self.name_of(worker), %error, "cannot spawn");
                 Shared::handle(&self.shared, Event::SpawnFailed(worker));
             }
         }
@@ -234,15 +235,16 @@ impl Supervisor {
         let mut process = process::spawn(&command, variables, directory, inherited.as_ref())?;
         let pid = Pid::from_child(&process);
         let (tail, mut readers) = (Tail::default(), JoinSet::new());
-        let sink =
-            Sink { lines: self.options.output.clone(), dropped: Arc::clone(&self.shared.lines_dropped) };
+        let speaker =
+            Arc::new(Speaker { name: self.name_of(worker), dropped: Arc::clone(&self.shared.lines_dropped) });
         let streams = [
             (process.stdout.take().map(Into::into), Source::Stdout),
             (process.stderr.take().map(Into::into), Source::Stderr),
         ];
         for (fd, source) in streams {
             if let Some(fd) = fd {
-                readers.spawn(output::read(fd, self.name_of(worker), source, sink.clone(), tail.clone()));
+                let (speaker, log) = (Arc::clone(&speaker), self.options.log.clone());
+                readers.spawn(output::read(fd, speaker, source, log, tail.clone()));
             }
         }
         let address = Arc::new(address);
@@ -327,21 +329,21 @@ impl Supervisor {
         match (report.was, report.now) {
             (Phase::Starting, Phase::Waiting) => {
                 let hint = hint(&why);
-                tracing::error!(target: "worker", worker = name, was, now, why = %format!("{why} before it was ready{hint}"), last_output);
+                tracing::error!(target: WORKER, worker = name, was, now, why = %format!("{why} before it was ready{hint}"), last_output);
             }
             (Phase::Serving | Phase::Suspect | Phase::Frozen, Phase::Waiting) => {
-                tracing::error!(target: "worker", worker = name, was, now, %why, last_output);
+                tracing::error!(target: WORKER, worker = name, was, now, %why, last_output);
             }
             (_, Phase::Frozen)
             | (Phase::Frozen, _)
             | (Phase::Starting, Phase::Stopping)
             | (_, Phase::Killing) => {
-                tracing::warn!(target: "worker", worker = name, pid, was, now, %why);
+                tracing::warn!(target: WORKER, worker = name, pid, was, now, %why);
             }
             (Phase::Serving, Phase::Suspect) | (Phase::Suspect, Phase::Serving) => {
-                tracing::debug!(target: "worker", worker = name, pid, was, now, %why);
+                tracing::debug!(target: WORKER, worker = name, pid, was, now, %why);
             }
-            _ => tracing::info!(target: "worker", worker = name, pid, was, now, %why),
+            _ => tracing::info!(target: WORKER, worker = name, pid, was, now, %why),
         }
     }
 
