@@ -68,15 +68,14 @@ fn the_command_line_is_consistent_and_fits_a_terminal() {
 }
 
 #[test]
-fn the_readme_names_every_flag_beside_its_key() {
+fn the_readme_names_every_flag_beside_its_key_and_default() {
     let readme = fs::read_to_string(repository().join("README.md")).unwrap();
-    for id in args::ids() {
-        let (flag, key) = (args::flag(&id), id.replacen("pool.", "", 1));
-        let row = readme.lines().find(|line| line.starts_with('|') && line.contains(&format!("`{flag}`")));
-        assert!(
-            flag == "COMMAND" || row.is_some_and(|row| row.contains(&format!("`{key}`"))),
-            "{flag}: {key}"
-        );
+    let mut defaults = Settings::defaults(PROCESSORS);
+    defaults.pool.runtime_directory = PathBuf::from("/tmp");
+    for (id, default) in defaults.rows(PROCESSORS) {
+        let (flag, key) = (args::flag(id), id.replacen("pool.", "", 1));
+        let row = readme.lines().find(|line| line.starts_with(&format!("| `{flag}` | `{key}` |")));
+        assert!(row.is_some_and(|row| row.contains(&default)), "{flag}, {key}, {default}: {row:?}");
     }
 }
 
