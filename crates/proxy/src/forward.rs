@@ -176,8 +176,8 @@ async fn send(
     watch: &Watch,
     request: Request<Upload>,
 ) -> Result<Response<Incoming>, Failure> {
-    let Upstream { sender, connection, allowance, .. } = upstream;
-    allowance.limit();
+    let Upstream { sender, connection, meter, .. } = upstream;
+    meter.await_head(upstream::LONGEST_ANSWER_HEAD);
     let mut answer = pin!(sender.try_send_request(request));
     let answer = poll_fn(|cx| {
         if watch.has_expired(Phase::Upload) {
@@ -191,12 +191,12 @@ async fn send(
         answer.as_mut().poll(cx).map_err(|mut error| match error.take_message() {
             Some(request) => Failure::Unsent(Box::new(request)),
             None if watch.has_overrun() => Failure::Broken(Error::BodyTooLarge),
-            None if error.error().is_parse() || allowance.is_spent() => Failure::Broken(Error::BadAnswer),
+            None if error.error().is_parse() || meter.is_spent() => Failure::Broken(Error::BadAnswer),
             None => Failure::Broken(Error::Lost),
         })
     });
     let answer = answer.await;
-    allowance.lift();
+    meter.lift();
     answer
 }
 

@@ -8,6 +8,7 @@ mod download;
 mod error;
 mod forward;
 mod listener;
+mod meter;
 mod metrics;
 mod options;
 mod request;

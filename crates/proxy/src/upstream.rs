@@ -4,18 +4,16 @@
 //! a wake-up each way, and dropping the request drops the connection. An idle one is not polled at all; that its worker
 //! closed it is noticed by the one poll before it is used again.
 
+use crate::meter::{Meter, Metered};
 use crate::upload::Upload;
 use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 use policy::WorkerId;
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use supervisor::{Address, Stream};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 /// An HTTP/1.1 connection to a worker.
@@ -23,8 +21,7 @@ use tokio::time::Instant;
 pub(crate) struct Upstream {
     pub(crate) sender: SendRequest<Upload>,
     pub(crate) connection: Wire,
-    /// How much it may bring before an answer's head is whole.
-    pub(crate) allowance: Allowance,
+    pub(crate) meter: Arc<Meter>,
     /// Whether it served a request before.
     pub(crate) reused: bool,
     idle_since: Instant,
@@ -36,8 +33,7 @@ impl Upstream {
     /// # Errors
     /// What connect(2) reports.
     pub(crate) async fn connect(address: &Address) -> io::Result<Box<Self>> {
-        let allowance = Allowance::default();
-        let stream = Metered { stream: address.connect().await?, allowance: allowance.clone() };
+        let (stream, meter) = Metered::new(address.connect().await?);
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(LONGEST_ANSWER_HEAD)
             .max_header_size(LONGEST_ANSWER_HEAD)
@@ -47,18 +43,18 @@ impl Upstream {
             .await
             .map_err(io::Error::other)?;
         let connection = Wire(connection);
-        Ok(Box::new(Self { sender, connection, allowance, reused: false, idle_since: Instant::now() }))
+        Ok(Box::new(Self { sender, connection, meter, reused: false, idle_since: Instant::now() }))
     }
 
     /// Whether it can carry another request.
     pub(crate) fn poll_usable(&mut self, cx: &mut Context<'_>) -> bool {
-        self.connection.poll(cx).is_pending() && self.sender.is_ready()
+        self.connection.poll(cx).is_pending() && self.sender.is_ready() && !self.meter.is_deaf()
     }
 
     /// The bare connection behind a 101, and what was read of the tunnel already.
     pub(crate) fn into_tunnel(self) -> (Stream, bytes::Bytes) {
         let parts = self.connection.0.into_parts();
-        (parts.io.into_inner().stream, parts.read_buf)
+        (parts.io.into_inner().into_inner(), parts.read_buf)
     }
 }
 
@@ -71,92 +67,6 @@ impl Wire {
     /// a tunnel.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<hyper::Result<()>> {
         self.0.poll_without_shutdown(cx)
-    }
-}
-
-/// A worker's stream that brings no more than it may.
-#[derive(Debug)]
-struct Metered {
-    stream: Stream,
-    allowance: Allowance,
-}
-
-/// Bytes that a worker may send before the head of its answer is whole. Hyper bounds each head, but skips as many
-/// informational ones (1xx) as come.
-#[derive(Clone, Debug)]
-pub(crate) struct Allowance(Arc<AtomicUsize>);
-
-impl Default for Allowance {
-    fn default() -> Self {
-        Self(Arc::new(AtomicUsize::new(UNLIMITED)))
-    }
-}
-
-impl Allowance {
-    /// A request is sent: from here on its answer's head is awaited.
-    pub(crate) fn limit(&self) {
-        self.0.store(LONGEST_ANSWER_HEAD, Ordering::Relaxed);
-    }
-
-    /// The head is whole, and the rest as long as it may be.
-    pub(crate) fn lift(&self) {
-        self.0.store(UNLIMITED, Ordering::Relaxed);
-    }
-
-    /// Whether the worker sent so much without a head.
-    pub(crate) fn is_spent(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == 0
-    }
-
-    fn spend(&self, bytes: usize) {
-        let left = self.0.load(Ordering::Relaxed);
-        if left != UNLIMITED {
-            self.0.store(left.saturating_sub(bytes), Ordering::Relaxed);
-        }
-    }
-}
-
-const UNLIMITED: usize = usize::MAX;
-
-impl AsyncRead for Metered {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if self.allowance.is_spent() {
-            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
-        }
-        let before = buffer.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        self.allowance.spend(buffer.filled().len() - before);
-        polled
-    }
-}
-
-impl AsyncWrite for Metered {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 
@@ -217,4 +127,4 @@ pub(crate) async fn is_usable(upstream: &mut Upstream) -> bool {
 const MOST_IDLE: usize = 64;
 
 /// The longest head of an answer; longer ones are broken answers.
-const LONGEST_ANSWER_HEAD: usize = 128 * 1024;
+pub(crate) const LONGEST_ANSWER_HEAD: usize = 128 * 1024;
