@@ -10,9 +10,11 @@ mod worker;
 
 mod broken_answers;
 mod connections;
+mod endings;
 mod fields;
 mod framing;
 mod interim;
 mod streaming;
+mod timeouts;
 mod trailers;
 mod upgrades;

@@ -179,14 +179,16 @@ fn a_worker_with_a_keep_alive_of_one_millisecond_costs_no_get_and_repeats_no_pos
 
 #[test]
 fn a_worker_that_dies_before_it_reads_costs_one_502_and_runs_nothing_twice() {
-    let rig = Rig::start();
     for surprise in [vec![Step::Close], vec![Step::Take(1), Step::Close]] {
+        let rig = Rig::start();
         rig.surprise(&surprise);
         let (head, _) =
             rig.client().send("POST /pay HTTP/1.1\r\nHost: test\r\nContent-Length: 4\r\n\r\nbody").answer();
-        assert!(head.starts_with("HTTP/1.1 502 ") || head.starts_with("HTTP/1.1 200 "), "{head}");
+        // A connection that ended before a byte was sent proves that nothing was: then it is sent again.
+        let times = if head.starts_with("HTTP/1.1 200 ") { 1 } else { 0 };
+        assert!(times == 1 || head.starts_with("HTTP/1.1 502 "), "{head}");
+        assert_eq!(rig.executed().len(), times, "{:?}", rig.ledger());
+        let (head, _) = rig.client().get("/after").answer();
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
     }
-    assert!(rig.executed().len() <= 1, "{:?}", rig.ledger());
-    let (head, _) = rig.client().get("/after").answer();
-    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
 }

@@ -14,6 +14,8 @@ pub(crate) enum Error {
     BodyTooLarge,
     /// The client stopped sending its body.
     BodyTimeout,
+    /// The body broke off, or its chunks are not well formed.
+    BadBody,
     /// CONNECT: this is no forward proxy.
     Connect,
     /// `Max-Forwards: 0`: the answer is ours (RFC 9110 section 7.6.2).
@@ -45,6 +47,9 @@ impl Error {
             }
             Self::BodyTimeout => {
                 (StatusCode::REQUEST_TIMEOUT, "body_timeout", "The request body did not arrive in time.")
+            }
+            Self::BadBody => {
+                (StatusCode::BAD_REQUEST, "bad_body", "The request body broke off or is badly framed.")
             }
             Self::Connect => (StatusCode::METHOD_NOT_ALLOWED, "connect", "CONNECT is not served here."),
             Self::LastHop => (StatusCode::OK, "last_hop", "Max-Forwards ends at this proxy."),
@@ -95,7 +100,7 @@ impl Error {
                     .insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
             }
             // What follows on the connection cannot be trusted to be the next request.
-            Self::Malformed(_) | Self::Coding | Self::BodyTooLarge | Self::BodyTimeout => {
+            Self::Malformed(_) | Self::Coding | Self::BodyTooLarge | Self::BodyTimeout | Self::BadBody => {
                 headers.insert(CONNECTION, HeaderValue::from_static("close"));
             }
             Self::LastHop | Self::Unreachable | Self::Lost | Self::BadAnswer | Self::AnswerTimeout => {}

@@ -12,7 +12,7 @@ use crate::watch::{Phase, Watch};
 use crate::{response, route, tunnel};
 use http::header::{CONNECTION, UPGRADE};
 use http::request::Parts;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
@@ -66,16 +66,19 @@ async fn forward(
 ) -> Result<Response<Download>, Error> {
     let (mut parts, body) = request.into_parts();
     record.note_head(&parts, origin);
-    let wishes = request::prepare(&mut parts, origin, || shard.new_id())?;
     let limit = shard.options.limits.body_bytes;
-    if limit.is_some_and(|limit| body.size_hint().lower() > limit) {
+    let mut upload = Upload::new(body, limit, Arc::clone(watch));
+    let wishes = request::prepare(&mut parts, origin, || shard.new_id())?;
+    if limit.is_some_and(|limit| upload.size_hint().lower() > limit) {
         return Err(Error::BodyTooLarge);
     }
     record.note_id(&parts.headers);
     let client = wishes.upgrade.as_ref().and_then(|_| parts.extensions.remove::<OnUpgrade>());
     let route = route::of(&parts.method, &parts.uri);
-    let gate = (wishes.expects_continue && !body.is_end_stream()).then(Arc::<Gate>::default);
-    let upload = Upload::new(body, limit, gate.clone(), Arc::clone(watch));
+    let gate = (wishes.expects_continue && !upload.is_end_stream()).then(Arc::<Gate>::default);
+    if let Some(gate) = &gate {
+        upload.hold(Arc::clone(gate));
+    }
     let mut request = Request::from_parts(parts, upload);
     if let Some(gate) = gate {
         hyper::ext::on_informational(&mut request, move |answer| {
@@ -191,6 +194,7 @@ async fn send(
         answer.as_mut().poll(cx).map_err(|mut error| match error.take_message() {
             Some(request) => Failure::Unsent(Box::new(request)),
             None if watch.has_overrun() => Failure::Broken(Error::BodyTooLarge),
+            None if watch.has_broken_body() => Failure::Broken(Error::BadBody),
             None if error.error().is_parse() || meter.is_spent() => Failure::Broken(Error::BadAnswer),
             None => Failure::Broken(Error::Lost),
         })
@@ -255,6 +259,9 @@ async fn answer(
     if let Err(error) = response::prepare(&mut parts, wishes, body.size_hint().exact()) {
         lease.finish(Outcome::Lost);
         return Err(error);
+    }
+    if parts.version == Version::HTTP_10 {
+        watch.end_with_connection();
     }
     let mut download = Download::from_worker(body, upstream, lease, Arc::clone(shard), Arc::clone(watch));
     poll_fn(|cx| {

@@ -4,6 +4,7 @@
 //! others nothing but the pool, whose counts are exact. It knows leases, and nothing of processes.
 
 mod access;
+mod closing;
 mod download;
 mod error;
 mod forward;

@@ -1,5 +1,6 @@
 //! The data-plane threads: accept, serve, drain.
 
+use crate::closing::{self, Ending};
 use crate::forward;
 use crate::listener::{Acceptor, Endpoint, Listeners};
 use crate::metrics::Metrics;
@@ -21,7 +22,7 @@ use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use supervisor::{Pool, Stream};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -164,14 +165,16 @@ async fn serve(shard: Arc<Shard>, stream: Stream, peer: Option<IpAddr>, mut stag
     let mut alarm = pin!(sleep_until(watch.deadline().unwrap_or_else(far)));
     let mut draining = pin!(stage.wait_for(|stage| *stage > Stage::Serving));
     let mut told = false;
-    let late = poll_fn(|cx| {
+    let ending = poll_fn(|cx| {
         if !told && draining.as_mut().poll(cx).is_ready() {
             told = true;
             Pin::new(&mut connection).graceful_shutdown();
         }
         loop {
-            if Pin::new(&mut connection).poll(cx).is_ready() {
-                return Poll::Ready(None);
+            match Pin::new(&mut connection).poll(cx) {
+                Poll::Ready(Ok(())) => return Poll::Ready(Ending::Over),
+                Poll::Ready(Err(error)) => return Poll::Ready(Ending::Broken(error)),
+                Poll::Pending => {}
             }
             let deadline = watch.deadline();
             if deadline.is_some_and(|deadline| deadline < alarm.deadline()) {
@@ -189,7 +192,7 @@ async fn serve(shard: Arc<Shard>, stream: Stream, peer: Option<IpAddr>, mut stag
                     }
                     phase @ (Phase::Idle | Phase::Head | Phase::Queue | Phase::Download | Phase::Tunnel) => {
                         watch.expire();
-                        return Poll::Ready(Some(phase));
+                        return Poll::Ready(Ending::Late(phase));
                     }
                 },
                 Some(later) => alarm.as_mut().reset(later),
@@ -198,12 +201,9 @@ async fn serve(shard: Arc<Shard>, stream: Stream, peer: Option<IpAddr>, mut stag
         }
     })
     .await;
-    // Hyper has no words for a head that never ends; a stalled answer is cut by dropping the connection.
-    if late == Some(Phase::Head)
-        && let Some(parts) = connection.into_parts()
-    {
-        let mut stream = parts.io.into_inner().stream;
-        let _ = tokio::time::timeout(LAST_WRITE, stream.write_all(HEADER_TIMEOUT)).await;
+    // A tunnel has taken its connection with it.
+    if let Some(parts) = connection.into_parts() {
+        closing::close(parts.io.into_inner().stream, &ending, &watch).await;
     }
 }
 
@@ -335,10 +335,6 @@ fn far() -> Instant {
 
 const SWEEP_EVERY: Duration = Duration::from_millis(250);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-const LAST_WRITE: Duration = Duration::from_secs(1);
 
 /// What hyper asks for at the least.
 const SMALLEST_BUFFER: usize = 8192;
-
-const HEADER_TIMEOUT: &[u8] =
-    b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\nx-antifreeze: header_timeout\r\n\r\n";

@@ -15,7 +15,7 @@ use tokio::time::Sleep;
 /// A client's body: counted, watched, and held back while the client waits for the worker's 100.
 #[derive(Debug)]
 pub(crate) struct Upload {
-    /// Nothing for a request that is sent again: it had no body.
+    /// Nothing at its end, and for a request that is sent again: it had no body.
     body: Option<Incoming>,
     left: Option<u64>,
     hold: Option<Hold>,
@@ -32,16 +32,15 @@ pub(crate) enum Broken {
 }
 
 impl Upload {
-    /// A body of at most `limit` bytes. With a gate it waits until the worker asked for it, or a second went by
-    /// (RFC 9110 section 10.1.1: nobody is to wait for a 100 for ever).
-    pub(crate) fn new(
-        body: Incoming,
-        limit: Option<u64>,
-        gate: Option<Arc<Gate>>,
-        watch: Arc<Watch>,
-    ) -> Self {
-        let hold = gate.map(|gate| Hold { gate, patience: Box::pin(tokio::time::sleep(LONGEST_HOLD)) });
-        Self { body: Some(body), left: limit, hold, watch }
+    /// A body of at most `limit` bytes.
+    pub(crate) fn new(body: Incoming, limit: Option<u64>, watch: Arc<Watch>) -> Self {
+        Self { body: Some(body), left: limit, hold: None, watch }
+    }
+
+    /// Waits until the worker asked for it, or a second went by (RFC 9110 section 10.1.1: nobody is to wait for a 100 for
+    /// ever).
+    pub(crate) fn hold(&mut self, gate: Arc<Gate>) {
+        self.hold = Some(Hold { gate, patience: Box::pin(tokio::time::sleep(LONGEST_HOLD)) });
     }
 
     /// No body.
@@ -61,13 +60,25 @@ impl Body for Upload {
             ready!(hold.poll(cx));
             this.hold = None;
         }
-        let Poll::Ready(mut frame) = Pin::new(body).poll_frame(cx)? else {
-            // It is the client's turn, unless the answer has begun already.
-            this.watch.advance(Phase::Answer, Phase::Upload);
-            return Poll::Pending;
+        let mut frame = match Pin::new(body).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => frame,
+            Poll::Ready(Some(Err(error))) => {
+                this.watch.break_body();
+                return Poll::Ready(Some(Err(error.into())));
+            }
+            Poll::Ready(None) => {
+                this.watch.advance(Phase::Upload, Phase::Answer);
+                this.body = None;
+                return Poll::Ready(None);
+            }
+            Poll::Pending => {
+                // It is the client's turn, unless the answer has begun already.
+                this.watch.advance(Phase::Answer, Phase::Upload);
+                return Poll::Pending;
+            }
         };
         this.watch.advance(Phase::Upload, Phase::Answer);
-        let size = frame.as_ref().and_then(Frame::data_ref).map_or(0, |data| data.len() as u64);
+        let size = frame.data_ref().map_or(0, |data| data.len() as u64);
         if let Some(left) = &mut this.left {
             match left.checked_sub(size) {
                 Some(rest) => *left = rest,
@@ -77,10 +88,10 @@ impl Body for Upload {
                 }
             }
         }
-        if let Some(fields) = frame.as_mut().and_then(Frame::trailers_mut) {
+        if let Some(fields) = frame.trailers_mut() {
             trailers::prepare(fields);
         }
-        Poll::Ready(frame.map(Ok))
+        Poll::Ready(Some(Ok(frame)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -89,6 +100,14 @@ impl Body for Upload {
 
     fn size_hint(&self) -> SizeHint {
         self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        if !self.is_end_stream() {
+            self.watch.leave_unread();
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! connection's task keeps one lazily moved timer and judges by the clock which limit has passed.
 
 use crate::Timeouts;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -38,10 +38,15 @@ pub(crate) struct Watch {
     since: AtomicU64,
     /// Set once the limit of this phase has passed: requests look at it whenever they are polled.
     expired: AtomicU8,
+    /// Whether bytes of the request's body may still come, though nobody wants them.
+    unread: AtomicBool,
+    /// Whether the answer's end is the connection's (a body of unknown length to a client of HTTP/1.0).
+    closing: AtomicBool,
 }
 
 const NOT_EXPIRED: u8 = u8::MAX;
 const OVERRUN: u8 = u8::MAX - 1;
+const BROKEN: u8 = u8::MAX - 2;
 
 impl Watch {
     pub(crate) fn new(timeouts: Timeouts) -> Self {
@@ -51,12 +56,15 @@ impl Watch {
             phase: AtomicU8::new(Phase::Idle as u8),
             since: AtomicU64::new(0),
             expired: AtomicU8::new(NOT_EXPIRED),
+            unread: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
         }
     }
 
-    /// A request begins: whatever limit an earlier one met is history.
+    /// A request begins: whatever an earlier one met is history.
     pub(crate) fn begin(&self) {
         self.expired.store(NOT_EXPIRED, Ordering::Relaxed);
+        self.unread.store(false, Ordering::Relaxed);
     }
 
     /// From now on the connection waits for this.
@@ -111,6 +119,36 @@ impl Watch {
     /// Whether the request's body was longer than allowed.
     pub(crate) fn has_overrun(&self) -> bool {
         self.expired.load(Ordering::Relaxed) == OVERRUN
+    }
+
+    /// The request's body broke off, or is no proper chunks.
+    pub(crate) fn break_body(&self) {
+        self.expired.store(BROKEN, Ordering::Relaxed);
+    }
+
+    /// Whether the request's body broke off.
+    pub(crate) fn has_broken_body(&self) -> bool {
+        self.expired.load(Ordering::Relaxed) == BROKEN
+    }
+
+    /// Nobody reads the rest of the request's body.
+    pub(crate) fn leave_unread(&self) {
+        self.unread.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the client may be sending still.
+    pub(crate) fn left_unread(&self) -> bool {
+        self.unread.load(Ordering::Relaxed)
+    }
+
+    /// The answer will end with the connection.
+    pub(crate) fn end_with_connection(&self) {
+        self.closing.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether an orderly end of the connection would be the end of a whole answer.
+    pub(crate) fn answer_ends_with_connection(&self) -> bool {
+        self.closing.load(Ordering::Relaxed)
     }
 
     /// Whether the limit of this phase has passed while a request was in it.

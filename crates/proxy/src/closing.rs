@@ -1,0 +1,67 @@
+//! How a client's connection ends, so that its last answer can be read and a broken one is seen as broken.
+
+use crate::watch::{Phase, Watch};
+use std::io;
+use std::time::Duration;
+use supervisor::Stream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
+
+/// What ended the HTTP on a connection.
+#[derive(Debug)]
+pub(crate) enum Ending {
+    /// Either side was done.
+    Over,
+    /// An error: the client's, or an answer that broke off.
+    Broken(hyper::Error),
+    /// The limit of this phase passed.
+    Late(Phase),
+}
+
+/// Closes a connection on which no HTTP goes on.
+pub(crate) async fn close(mut stream: Stream, ending: &Ending, watch: &Watch) {
+    // Nothing can be done for a client that is gone already.
+    let _ = match ending {
+        Ending::Late(Phase::Head) => {
+            let sent = timeout(LAST_WRITE, stream.write_all(HEADER_TIMEOUT)).await;
+            if sent.is_ok() { linger(stream).await } else { Ok(()) }
+        }
+        Ending::Broken(_) | Ending::Late(_) if watch.answer_ends_with_connection() => reset(stream),
+        Ending::Broken(error) if error.is_parse() => linger(stream).await,
+        Ending::Over | Ending::Broken(_) if watch.left_unread() => linger(stream).await,
+        Ending::Over | Ending::Broken(_) | Ending::Late(_) => Ok(()),
+    };
+}
+
+/// Reads on for a while before it closes: data that meets a closed socket is answered by a reset, and the reset takes an
+/// answer away that the client has not read yet (RFC 9112 section 9.6).
+async fn linger(mut stream: Stream) -> io::Result<()> {
+    let unread = async {
+        stream.shutdown().await?;
+        let mut buffer = vec![0; BUFFER];
+        loop {
+            match timeout(LONGEST_SILENCE, stream.read(&mut buffer)).await {
+                Ok(Ok(1..)) => {}
+                Ok(Ok(0)) | Err(_) => return Ok(()),
+                Ok(Err(error)) => return Err(error),
+            }
+        }
+    };
+    timeout(LONGEST_LINGER, unread).await.unwrap_or(Ok(()))
+}
+
+/// Ends a connection whose orderly end would say that the answer was whole. Unix sockets know no resets.
+fn reset(stream: Stream) -> io::Result<()> {
+    match stream {
+        Stream::Tcp(stream) => stream.set_zero_linger(),
+        Stream::Unix(_) => Ok(()),
+    }
+}
+
+const LAST_WRITE: Duration = Duration::from_secs(1);
+const LONGEST_LINGER: Duration = Duration::from_secs(10);
+const LONGEST_SILENCE: Duration = Duration::from_secs(2);
+const BUFFER: usize = 16 * 1024;
+
+const HEADER_TIMEOUT: &[u8] =
+    b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\nx-antifreeze: header_timeout\r\n\r\n";
