@@ -34,7 +34,7 @@ pub enum Exit {
 
 impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
+        match *self {
             Self::Code(code) => write!(f, "exited with code {code}"),
             Self::Signal(9) => f.write_str("was killed by SIGKILL (by hand, or for want of memory)"),
             Self::Signal(signal) => write!(f, "was killed by signal {signal}"),

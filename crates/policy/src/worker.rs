@@ -27,6 +27,8 @@ pub(crate) struct Worker {
     pub(crate) parked: Chain,
     /// Starts that failed since the last one that did not.
     pub(crate) failed_starts: u32,
+    /// The wait before this life, if the one before it crashed.
+    crash_wait: Duration,
     pub(crate) restarts: Restarts,
     pub(crate) frozen_total: u64,
 }
@@ -84,6 +86,7 @@ impl Worker {
             active: Chain::default(),
             parked: Chain::default(),
             failed_starts: 0,
+            crash_wait: Duration::ZERO,
             restarts: Restarts::default(),
             frozen_total: 0,
         }
@@ -343,11 +346,24 @@ impl Worker {
             Wanted::Down => None,
             Wanted::Up => {
                 self.restarts.count(RestartReason::Crashed);
-                let served = scene.now.since(self.ready);
-                Some(if served >= LONG_LIFE { Duration::ZERO } else { scene.config.start.backoff })
+                self.crash_wait = self.wait_after(scene.now.since(self.ready), scene);
+                Some(self.crash_wait)
             }
         };
         self.rest(retry, Why::Exited { exit, retry }, scene);
+    }
+
+    /// How long to wait after a crash: twice as long as before a life that was shorter than its wait. A crash loop
+    /// so costs less and less, and a worker that is killed now and then is soon back.
+    fn wait_after(&self, served: Duration, scene: &Scene<'_>) -> Duration {
+        let start = &scene.config.start;
+        if served >= LONG_LIFE {
+            Duration::ZERO
+        } else if served < self.crash_wait {
+            (self.crash_wait * 2).min(start.max_backoff)
+        } else {
+            start.backoff
+        }
     }
 
     /// The process ended as it was asked, or made, to.
