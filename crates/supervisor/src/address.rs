@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::fs::FileTypeExt;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -23,10 +24,16 @@ impl Address {
     ///
     /// # Errors
     /// What `connect(2)` reports: `ConnectionRefused` or `NotFound` where nobody listens, `WouldBlock` where a unix
-    /// socket's backlog is full.
+    /// socket's backlog is full. Where another file took the socket's place, a link above all: `ConnectionRefused`.
     pub async fn connect(&self) -> io::Result<Stream> {
         match self {
-            Self::Unix(path) => UnixStream::connect(path).await.map(Stream::Unix),
+            Self::Unix(path) => {
+                // connect(2) would follow a link to wherever it leads.
+                if !path.symlink_metadata()?.file_type().is_socket() {
+                    return Err(io::ErrorKind::ConnectionRefused.into());
+                }
+                UnixStream::connect(path).await.map(Stream::Unix)
+            }
             Self::Tcp(address) => {
                 let stream = TcpStream::connect(address).await?;
                 stream.set_nodelay(true)?;

@@ -9,6 +9,7 @@ mod environment;
 mod folder;
 mod lease;
 mod output;
+mod owner;
 mod plan;
 mod pool;
 mod probe;

@@ -4,7 +4,8 @@
 //! event loop is stuck; a fresh connection has to be accepted, read and answered by the loop itself. `OPTIONS *` is
 //! HTTP's own ping (RFC 9110 section 9.3.7): every server answers it, by some status.
 
-use crate::{Address, Probe, Stream};
+use crate::{Address, Probe, Stream, owner};
+use rustix::process::Pid;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -27,10 +28,21 @@ pub(crate) async fn ask(address: &Address, probe: &Probe) -> Answer {
     }
 }
 
-/// Asks until there is an HTTP answer.
-pub(crate) async fn await_ready(address: &Address, probe: &Probe) {
+/// Asks until there is an HTTP answer, and it is the answer of this worker, the leader of its group.
+pub(crate) async fn await_ready(address: &Address, probe: &Probe, worker: &str, leader: Pid) {
     let mut pause = FIRST_PAUSE;
-    while ask(address, probe).await != Answer::Http {
+    let mut told = None;
+    loop {
+        if ask(address, probe).await == Answer::Http {
+            match address {
+                Address::Unix(_) => return,
+                Address::Tcp(tcp) if owner::is_workers(tcp.port(), leader) => return,
+                Address::Tcp(_) => {
+                    let warn = || tracing::warn!(target: "worker", worker, %address, "{STRANGER}");
+                    told.get_or_insert_with(warn);
+                }
+            }
+        }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
@@ -51,6 +63,8 @@ async fn converse(mut stream: Stream, probe: &Probe) -> Answer {
 }
 
 const HTTP: &[u8; 5] = b"HTTP/";
+
+const STRANGER: &str = "its port is answered by a process that is not of this worker, and gets no request";
 
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);

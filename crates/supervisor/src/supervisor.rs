@@ -250,8 +250,9 @@ impl Supervisor {
         let address = Arc::new(address);
         let question = self.tasks.spawn({
             let (address, probe) = (Arc::clone(&address), self.options.probe.clone());
+            let name = self.name_of(worker);
             async move {
-                probe::await_ready(&address, &probe).await;
+                probe::await_ready(&address, &probe, &name, pid).await;
                 Told::Event(Event::Ready(worker))
             }
         });
