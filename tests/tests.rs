@@ -4,6 +4,7 @@ mod admin;
 mod balance;
 mod cancel;
 mod config;
+mod failures;
 mod freeze;
 mod ledger;
 mod processes;

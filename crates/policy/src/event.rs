@@ -32,11 +32,16 @@ pub enum Exit {
     Signal(i32),
 }
 
+impl Exit {
+    /// By SIGKILL: somebody's hand, or the kernel for want of memory.
+    pub(crate) const KILLED: Self = Self::Signal(9);
+}
+
 impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Code(code) => write!(f, "exited with code {code}"),
-            Self::Signal(9) => f.write_str("was killed by SIGKILL (by hand, or for want of memory)"),
+            Self::KILLED => f.write_str("was killed by SIGKILL (by hand, or for want of memory)"),
             Self::Signal(signal) => write!(f, "was killed by signal {signal}"),
         }
     }

@@ -346,23 +346,24 @@ impl Worker {
             Wanted::Down => None,
             Wanted::Up => {
                 self.restarts.count(RestartReason::Crashed);
-                self.crash_wait = self.wait_after(scene.now.since(self.ready), scene);
+                self.crash_wait = self.wait_after(exit, scene);
                 Some(self.crash_wait)
             }
         };
         self.rest(retry, Why::Exited { exit, retry }, scene);
     }
 
-    /// How long to wait after a crash: twice as long as before a life that was shorter than its wait. A crash loop
-    /// so costs less and less, and a worker that is killed now and then is soon back.
-    fn wait_after(&self, served: Duration, scene: &Scene<'_>) -> Duration {
+    /// How long to wait after a crash: twice as long as before a life that was shorter than its wait, so that a crash
+    /// loop costs less and less. A worker that was killed is not to blame, and is soon back.
+    fn wait_after(&self, exit: Exit, scene: &Scene<'_>) -> Duration {
         let start = &scene.config.start;
+        let served = scene.now.since(self.ready);
         if served >= LONG_LIFE {
             Duration::ZERO
-        } else if served < self.crash_wait {
-            (self.crash_wait * 2).min(start.max_backoff)
-        } else {
+        } else if exit == Exit::KILLED || served >= self.crash_wait {
             start.backoff
+        } else {
+            (self.crash_wait * 2).min(start.max_backoff)
         }
     }
 

@@ -2,8 +2,8 @@
 
 use crate::PoolOptions;
 use std::env;
-use std::fs::DirBuilder;
-use std::io;
+use std::fs::{self, DirBuilder};
+use std::io::{self, Read};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -40,7 +40,7 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
+        let _ = fs::remove_dir_all(&self.0);
     }
 }
 
@@ -55,32 +55,63 @@ pub(crate) fn find_directory(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Whether the command's program can be found as execvp(3) would find it.
+/// Why a command's program cannot be run.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProgramProblem {
+    /// No such file.
+    #[error("no such program; is it installed, and on the PATH?")]
+    NotFound,
+    /// There is a file, but without the permission to execute it.
+    #[error("not an executable file; set its x bit, or put its interpreter before it")]
+    NotExecutable,
+    /// A script whose interpreter does not exist.
+    #[error("its first line asks for {0:?}, which is not there; install that, or correct the line")]
+    NoInterpreter(PathBuf),
+}
+
+/// Whether the command's program can be found as execvp(3) would find it, and run.
 ///
 /// # Errors
-/// `NotFound`, or `PermissionDenied` for a file that may not be executed.
-pub(crate) fn find_program(options: &PoolOptions) -> io::Result<()> {
-    let program = Path::new(options.command.first().ok_or(io::ErrorKind::InvalidInput)?);
+/// [`ProgramProblem`].
+pub(crate) fn find_program(options: &PoolOptions) -> Result<(), ProgramProblem> {
+    let program = Path::new(options.command.first().ok_or(ProgramProblem::NotFound)?);
     let from = options.directory.as_deref().unwrap_or(Path::new(""));
     if program.components().count() > 1 {
-        return executable(&from.join(program));
+        return runnable(&from.join(program));
     }
     let path = match options.environment.get("PATH") {
         Some(chosen) => chosen.clone().map(Into::into),
         None => env::var_os("PATH"),
     };
     let folders = path.unwrap_or_default();
-    let mut verdicts = env::split_paths(&folders).map(|folder| executable(&folder.join(program)));
-    verdicts.find(Result::is_ok).unwrap_or(Err(io::ErrorKind::NotFound.into()))
+    let mut verdicts = env::split_paths(&folders).map(|folder| runnable(&folder.join(program)));
+    verdicts
+        .find(|verdict| *verdict != Err(ProgramProblem::NotFound))
+        .unwrap_or(Err(ProgramProblem::NotFound))
 }
 
-fn executable(path: &Path) -> io::Result<()> {
-    let about = path.metadata()?;
-    match about.is_file() && about.permissions().mode() & 0o111 != 0 {
-        true => Ok(()),
-        false => Err(io::ErrorKind::PermissionDenied.into()),
+fn runnable(path: &Path) -> Result<(), ProgramProblem> {
+    let about = path.metadata().map_err(|_| ProgramProblem::NotFound)?;
+    if !about.is_file() || about.permissions().mode() & 0o111 == 0 {
+        return Err(ProgramProblem::NotExecutable);
+    }
+    match interpreter(path) {
+        Some(interpreter) if !interpreter.exists() => Err(ProgramProblem::NoInterpreter(interpreter)),
+        Some(_) | None => Ok(()),
     }
 }
+
+/// What a script's first line asks for (execve(2)). A program that may be executed but not read is no script.
+fn interpreter(path: &Path) -> Option<PathBuf> {
+    let mut start = Vec::new();
+    fs::File::open(path).ok()?.take(LONGEST_FIRST_LINE).read_to_end(&mut start).ok()?;
+    let line = start.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
+    let line = std::str::from_utf8(line).ok()?;
+    Some(PathBuf::from(line.split_whitespace().next()?))
+}
+
+/// `BINPRM_BUF_SIZE` of Linux: how much of a script the kernel looks at.
+const LONGEST_FIRST_LINE: u64 = 256;
 
 /// `sun_path` without its closing zero (unix(7)).
 const LONGEST_PATH: usize = 107;

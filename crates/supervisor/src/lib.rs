@@ -7,6 +7,7 @@ mod address;
 mod config;
 mod environment;
 mod folder;
+mod last_words;
 mod lease;
 mod output;
 mod owner;
@@ -21,6 +22,7 @@ mod supervisor;
 
 pub use address::{Address, Stream};
 pub use config::{Environment, PoolOptions, Probe, ProbeError};
+pub use folder::ProgramProblem;
 pub use lease::Lease;
 pub use plan::{Plan, PlanError};
 pub use pool::{Pool, Unavailable};

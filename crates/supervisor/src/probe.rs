@@ -38,7 +38,7 @@ pub(crate) async fn await_ready(address: &Address, probe: &Probe, worker: &str, 
                 Address::Unix(_) => return,
                 Address::Tcp(tcp) if owner::is_workers(tcp.port(), leader) => return,
                 Address::Tcp(_) => {
-                    let warn = || tracing::warn!(target: "worker", worker, %address, "{STRANGER}");
+                    let warn = || tracing::warn!(worker, %address, "{STRANGER}");
                     told.get_or_insert_with(warn);
                 }
             }

@@ -1,13 +1,14 @@
 //! The task that carries out what the policy decides about processes.
 
+use crate::last_words::{LastWords, hint};
 use crate::output::{self, Tail};
 use crate::plan::Launch;
 use crate::pool::{Pool, Shared};
 use crate::probe::{self, Answer};
 use crate::sentinel::Sentinel;
-use crate::{Plan, PlanError, PoolOptions, environment, folder, process};
+use crate::{Plan, PlanError, PoolOptions, ProgramProblem, environment, folder, process};
 use logs::{Source, Speaker, WORKER};
-use policy::{Action, Event, Exit, Phase, Report, Signal, Why, WorkerId};
+use policy::{Action, Event, Exit, Phase, Report, Signal, WorkerId};
 use rustix::process::Pid;
 use std::io;
 use std::sync::Arc;
@@ -28,7 +29,7 @@ pub struct Supervisor {
     /// Readiness, probes, and the last words of ended processes.
     tasks: JoinSet<Told>,
     /// What each slot's last process printed at its end.
-    last_words: Vec<String>,
+    last_words: Vec<LastWords>,
     gave_up: Option<String>,
     killed: bool,
 }
@@ -51,28 +52,30 @@ pub enum StartError {
     #[error(transparent)]
     Plan(#[from] PlanError),
     /// The program of the command is not there, or may not be executed.
-    #[error("cannot run {program:?}: {source}; is it installed, and on the PATH?")]
+    #[error("cannot run {program:?}: {problem}")]
     Program {
         /// The first word of the command.
         program: String,
-        /// What the search through PATH said.
-        source: io::Error,
+        /// What is wrong with it, and the remedy.
+        problem: ProgramProblem,
     },
     /// Workers cannot run where they should.
-    #[error("cannot run workers in {path:?}: {source}; choose another folder with --directory")]
+    #[error("cannot run workers in {path:?}: {error}; choose another folder with --directory")]
     Directory {
         /// Their folder.
         path: std::path::PathBuf,
         /// What the system said.
-        source: io::Error,
+        error: io::Error,
     },
     /// The socket folder could not be made.
-    #[error("cannot create a socket folder in {path:?}: {source}; choose another with --runtime-directory")]
+    #[error(
+        "cannot create a socket folder in {path:?}: {error}; choose another with --runtime-directory or TMPDIR"
+    )]
     Folder {
         /// Its parent.
         path: std::path::PathBuf,
         /// What the system said.
-        source: io::Error,
+        error: io::Error,
     },
     /// The sentinel could not be started.
     #[error("cannot start the sentinel process: {0}")]
@@ -110,7 +113,7 @@ impl Supervisor {
     pub fn new(options: PoolOptions) -> Result<Self, StartError> {
         let plan = Self::check(&options)?;
         let folder = folder::Folder::create(&options.runtime_directory, &options.name)
-            .map_err(|source| StartError::Folder { path: options.runtime_directory.clone(), source })?;
+            .map_err(|error| StartError::Folder { path: options.runtime_directory.clone(), error })?;
         let sentinel = match &options.sentinel {
             Some(command) => Some(Sentinel::start(command, folder.path()).map_err(StartError::Sentinel)?),
             None => None,
@@ -124,7 +127,7 @@ impl Supervisor {
             sentinel,
             children: std::iter::repeat_with(|| None).take(slots).collect(),
             tasks: JoinSet::new(),
-            last_words: vec![String::new(); slots],
+            last_words: vec![LastWords::Output(String::new()); slots],
             gave_up: None,
             killed: false,
             options,
@@ -139,10 +142,10 @@ impl Supervisor {
         let plan = Plan::new(options)?;
         if let Some(path) = &options.directory {
             folder::find_directory(path)
-                .map_err(|source| StartError::Directory { path: path.clone(), source })?;
+                .map_err(|error| StartError::Directory { path: path.clone(), error })?;
         }
         folder::find_program(options)
-            .map_err(|source| StartError::Program { program: options.command[0].clone(), source })?;
+            .map_err(|problem| StartError::Program { program: options.command[0].clone(), problem })?;
         Ok(plan)
     }
 
@@ -221,7 +224,7 @@ impl Supervisor {
                 self.children[worker.slot.index()] = Some(child);
             }
             Err(error) => {
-                tracing::error!(target: WORKER, worker = self.name_of(worker), %error, "cannot spawn");
+                self.last_words[worker.slot.index()] = LastWords::not_spawned(&error);
                 Shared::handle(&self.shared, Event::SpawnFailed(worker));
             }
         }
@@ -310,7 +313,7 @@ impl Supervisor {
         match told {
             Told::Event(event) => Shared::handle(&self.shared, event),
             Told::Ended { worker, exit, last_words } => {
-                self.last_words[worker.slot.index()] = last_words;
+                self.last_words[worker.slot.index()] = LastWords::Output(last_words);
                 Shared::handle(&self.shared, Event::Exited(worker, exit));
                 self.shared.ended(worker);
             }
@@ -326,13 +329,13 @@ impl Supervisor {
         let Report { worker, was, now, why } = *report;
         let name = self.name_of(worker);
         let pid = self.child(worker).map(|child| child.pid.as_raw_nonzero().get());
-        let (was, now, last_output) = (was.as_str(), now.as_str(), &self.last_words[worker.slot.index()]);
+        let (was, now, last_words) = (was.as_str(), now.as_str(), &self.last_words[worker.slot.index()]);
         match (report.was, report.now) {
-            (Phase::Starting, Phase::Waiting) => {
-                let hint = hint(&why);
-                tracing::error!(target: WORKER, worker = name, was, now, why = %format!("{why} before it was ready{hint}"), last_output);
-            }
-            (Phase::Serving | Phase::Suspect | Phase::Frozen, Phase::Waiting) => {
+            (Phase::Starting | Phase::Serving | Phase::Suspect | Phase::Frozen, Phase::Waiting) => {
+                let (why, last_output) = match last_words {
+                    LastWords::Output(output) => (format!("{why}{}", hint(&why)), output.as_str()),
+                    LastWords::NotSpawned(error) => (format!("{why}: {error}"), ""),
+                };
                 tracing::error!(target: WORKER, worker = name, was, now, %why, last_output);
             }
             (_, Phase::Frozen)
@@ -351,22 +354,13 @@ impl Supervisor {
     /// Why the pool gives up, for the one line that the program ends with.
     fn last_words(&self) -> String {
         let attempts = self.options.policy.start.attempts;
-        let words = self.last_words.iter().find(|words| !words.is_empty());
-        let words = words.map_or("they printed nothing", String::as_str);
-        format!("no worker became ready in {attempts} attempts each; the last output of one: {words}")
+        let words = self.last_words.iter().find_map(LastWords::sentence);
+        let words = words.unwrap_or_else(|| "they printed nothing".to_owned());
+        format!("no worker became ready in {attempts} attempts each; {words}")
     }
 
     fn name_of(&self, worker: WorkerId) -> String {
         format!("{}.{}", self.options.name, worker.slot)
-    }
-}
-
-/// What the exit code of a server that could not start tells.
-fn hint(why: &Why) -> &'static str {
-    match why {
-        Why::Exited { exit: Exit::Code(3), .. } => " (code 3: the server says that it cannot boot the app)",
-        Why::Exited { exit: Exit::Code(126 | 127), .. } => " (the shell could not run the command)",
-        _ => "",
     }
 }
 
