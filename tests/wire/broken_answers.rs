@@ -55,11 +55,14 @@ fn an_answer_that_is_no_http_becomes_a_502_and_leaks_nothing() {
         ("an end in the fields", vec![send(format!("{ok}A: leak\r\n")), Step::Close]),
     ];
     let mut client = rig.client();
+    let before = rig.memory();
     for (what, steps) in table {
         let (head, body) = client.get(&path(steps)).answer();
         assert!(head.starts_with("HTTP/1.1 502 "), "{what}: {head}");
         assert!(!head.contains("leak") && !body.contains("leak"), "{what}: {head}{body}");
     }
+    let grown = rig.memory().saturating_sub(before);
+    assert!(grown < 4 * 1024, "they cost {grown} KiB");
     let executed = rig.executed().len();
     assert_eq!(executed, table.len(), "each was sent once");
 }

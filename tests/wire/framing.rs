@@ -117,3 +117,28 @@ fn chunk_lines_that_two_servers_might_read_differently_reach_no_worker() {
         assert!(!rig.executed().iter().any(|line| line.contains("evil")), "{body:?}: {:?}", rig.ledger());
     }
 }
+
+#[test]
+fn a_length_that_a_client_says_twice_is_refused_or_said_once() {
+    let rig = Rig::start();
+    for fields in [
+        "Content-Length: 5, 5\r\n",
+        "Content-Length: 5\r\nContent-Length: 5\r\n",
+        "Content-Length: 5\r\nContent-Length: 6\r\n",
+        "Content-Length: 6\r\nContent-Length: 5\r\n",
+        "Content-Length: \r\n",
+        "Content-Length: 0x5\r\n",
+        "Content-Length: 5 5\r\n",
+        "Content-Length: 18446744073709551621\r\n",
+    ] {
+        let mut client = rig.client();
+        let (head, seen) =
+            client.send(format!("POST / HTTP/1.1\r\nHost: test\r\n{fields}\r\nhello")).answer();
+        if head.starts_with("HTTP/1.1 200 ") {
+            let lines = seen.lines().filter(|line| line.to_ascii_lowercase().starts_with("content-length"));
+            assert_eq!(lines.collect::<Vec<_>>(), ["content-length: 5"], "{fields:?}");
+        } else {
+            assert!(head.starts_with("HTTP/1.1 400 "), "{fields:?}: {head}");
+        }
+    }
+}

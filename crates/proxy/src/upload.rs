@@ -144,3 +144,38 @@ impl Hold {
 }
 
 const LONGEST_HOLD: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::poll_fn;
+    use tokio::time::{Instant, timeout};
+
+    fn upload(gate: &Arc<Gate>) -> Upload {
+        let mut upload = Upload::empty(Arc::new(Watch::new(crate::Timeouts::default())));
+        upload.hold(Arc::clone(gate));
+        upload
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_is_held_back_until_the_worker_asks_for_it() {
+        let gate = Arc::default();
+        let mut hold = upload(&gate).hold.take().expect("it is held");
+        let began = Instant::now();
+        let opened = async {
+            tokio::time::sleep(LONGEST_HOLD / 2).await;
+            gate.open();
+        };
+        tokio::join!(poll_fn(|cx| hold.poll(cx)), opened);
+        assert_eq!(began.elapsed(), LONGEST_HOLD / 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_is_held_back_for_no_longer_than_a_second() {
+        let gate = Arc::default();
+        let mut hold = upload(&gate).hold.take().expect("it is held");
+        let began = Instant::now();
+        assert!(timeout(LONGEST_HOLD * 2, poll_fn(|cx| hold.poll(cx))).await.is_ok());
+        assert_eq!(began.elapsed(), LONGEST_HOLD);
+    }
+}

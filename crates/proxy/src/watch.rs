@@ -156,3 +156,59 @@ impl Watch {
         self.expired.load(Ordering::Relaxed) == phase as u8
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn each_phase_has_its_own_limit_from_its_own_start() {
+        let limit = |seconds| Some(Duration::from_secs(seconds));
+        let watch = Watch::new(Timeouts {
+            header: limit(1),
+            body_idle: limit(2),
+            response_start: limit(3),
+            stream_idle: limit(4),
+            keep_alive: limit(5),
+            tunnel_idle: limit(6),
+        });
+        for (phase, expected) in [
+            (Phase::Idle, limit(5)),
+            (Phase::Head, limit(1)),
+            (Phase::Queue, None),
+            (Phase::Answer, limit(3)),
+            (Phase::Upload, limit(2)),
+            (Phase::Download, limit(4)),
+            (Phase::Tunnel, None),
+        ] {
+            tokio::time::advance(7 * SECOND).await;
+            watch.enter(phase);
+            assert_eq!(watch.deadline().map(|deadline| deadline - Instant::now()), expected, "{phase:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_phase_that_is_entered_again_begins_again() {
+        let watch = Watch::new(Timeouts { stream_idle: Some(10 * SECOND), ..Timeouts::default() });
+        watch.enter(Phase::Download);
+        let first = watch.deadline().expect("it has a limit");
+        tokio::time::advance(9 * SECOND).await;
+        watch.advance(Phase::Answer, Phase::Upload);
+        assert_eq!(watch.deadline(), Some(first), "it is not in that phase");
+        watch.advance(Phase::Download, Phase::Download);
+        assert_eq!(watch.deadline(), Some(first + 9 * SECOND));
+    }
+
+    #[test]
+    fn what_one_request_met_does_not_hit_the_next() {
+        let watch = Watch::new(Timeouts::default());
+        watch.enter(Phase::Answer);
+        watch.expire();
+        watch.leave_unread();
+        assert!(watch.has_expired(Phase::Answer) && !watch.has_expired(Phase::Upload) && watch.left_unread());
+        watch.begin();
+        assert!(!watch.has_expired(Phase::Answer) && !watch.left_unread());
+    }
+}
