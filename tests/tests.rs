@@ -7,6 +7,7 @@ mod config;
 mod failures;
 mod freeze;
 mod ledger;
+mod logs;
 mod processes;
 mod protocol;
 mod restarts;

@@ -17,6 +17,8 @@ mod panics;
 mod place;
 mod queue;
 mod terminal;
+#[cfg(test)]
+mod tests;
 mod text;
 mod writer;
 

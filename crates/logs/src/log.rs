@@ -181,7 +181,7 @@ pub fn now() -> SystemTime {
     SystemTime::now()
 }
 
-fn counters() -> prometheus::Result<(Drops, IntCounter)> {
+pub(crate) fn counters() -> prometheus::Result<(Drops, IntCounter)> {
     let own = IntCounter::new(
         "antifreeze_log_lines_dropped_total",
         "Lines of our own that could not be written, or not in time.",

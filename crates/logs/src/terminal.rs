@@ -84,7 +84,9 @@ impl Terminal {
             line.push('\n');
             return;
         }
-        self.paint.put(line, BOLD, &event.message);
+        let mut heading = String::new();
+        push_plain(&mut heading, &event.message);
+        self.paint.put(line, BOLD, &heading);
         line.push('\n');
         for (name, _) in &event.fields {
             put!(line, "  {name:<9}");

@@ -42,7 +42,6 @@ impl Record {
             return;
         }
         self.line = Some(Box::new(AccessLine {
-            at: logs::now(),
             client: origin.client(&parts.headers),
             method: parts.method.as_str().into(),
             target: target(parts),
@@ -51,17 +50,9 @@ impl Record {
                 Version::HTTP_2 => "HTTP/2.0",
                 _ => "HTTP/1.1",
             },
-            status: 0,
-            bytes: 0,
-            duration: Duration::ZERO,
-            queue: Duration::ZERO,
-            response: None,
-            worker: None,
-            retries: 0,
-            id: None,
-            reason: None,
             referer: copy(&parts.headers, &REFERER),
             user_agent: copy(&parts.headers, &USER_AGENT),
+            ..unknown(origin)
         }));
     }
 
@@ -92,6 +83,42 @@ impl Record {
         if let Some(line) = &mut self.line {
             line.retries += 1;
         }
+    }
+}
+
+/// Accounts for a request that was answered before its head was whole and good: nothing is known of it but its sender.
+pub(crate) fn note_unread(
+    shard: &Arc<Shard>,
+    watch: &Arc<Watch>,
+    origin: Origin,
+    status: StatusCode,
+    reason: &'static str,
+) {
+    let line = shard.options.log.as_ref().filter(|log| log.has_access()).map(|_| Box::new(unknown(origin)));
+    let (shard, watch) = (Arc::clone(shard), Arc::clone(watch));
+    let (status, reason) = (Some(status), Some(reason));
+    drop(Record { shard, watch, began: Instant::now(), status, bytes: 0, whole: true, reason, line });
+}
+
+/// A line that says who, and no more.
+fn unknown(origin: Origin) -> AccessLine {
+    AccessLine {
+        at: logs::now(),
+        client: origin.peer.map(|peer| peer.to_canonical()),
+        method: "-".into(),
+        target: "-".into(),
+        version: "-",
+        status: 0,
+        bytes: 0,
+        duration: Duration::ZERO,
+        queue: Duration::ZERO,
+        response: None,
+        worker: None,
+        retries: 0,
+        id: None,
+        reason: None,
+        referer: None,
+        user_agent: None,
     }
 }
 

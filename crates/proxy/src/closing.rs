@@ -1,6 +1,7 @@
 //! How a client's connection ends, so that its last answer can be read and a broken one is seen as broken.
 
 use crate::watch::{Phase, Watch};
+use http::StatusCode;
 use std::io;
 use std::time::Duration;
 use supervisor::Stream;
@@ -16,6 +17,22 @@ pub(crate) enum Ending {
     Broken(hyper::Error),
     /// The limit of this phase passed.
     Late(Phase),
+}
+
+impl Ending {
+    /// How a request in this phase was answered whose head was not whole, or no HTTP, so that no task served it.
+    pub(crate) fn refusal(&self, phase: Phase) -> Option<(StatusCode, &'static str)> {
+        match self {
+            Self::Late(Phase::Head) => Some((StatusCode::REQUEST_TIMEOUT, "header_timeout")),
+            Self::Broken(error) if phase == Phase::Head && error.is_parse_too_large() => {
+                Some((StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large"))
+            }
+            Self::Broken(error) if phase == Phase::Head && error.is_parse() => {
+                Some((StatusCode::BAD_REQUEST, "malformed"))
+            }
+            Self::Over | Self::Broken(_) | Self::Late(_) => None,
+        }
+    }
 }
 
 /// Closes a connection on which no HTTP goes on.

@@ -1,5 +1,6 @@
 //! The data-plane threads: accept, serve, drain.
 
+use crate::access;
 use crate::closing::{self, Ending};
 use crate::forward;
 use crate::listener::{Acceptor, Endpoint, Listeners};
@@ -201,6 +202,9 @@ async fn serve(shard: Arc<Shard>, stream: Stream, peer: Option<IpAddr>, mut stag
         }
     })
     .await;
+    if let Some((status, reason)) = ending.refusal(watch.phase()) {
+        access::note_unread(&shard, &watch, origin, status, reason);
+    }
     // A tunnel has taken its connection with it.
     if let Some(parts) = connection.into_parts() {
         closing::close(parts.io.into_inner().stream, &ending, &watch).await;
