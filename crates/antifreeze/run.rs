@@ -5,7 +5,7 @@ use crate::demo;
 use anyhow::Context;
 use console::{Admin, Console, ConsoleOptions, Snapshot, Stage};
 use logs::{Log, START};
-use proxy::{Endpoint, Listeners, Metrics, Options};
+use proxy::{Endpoint, Listeners, Metrics, Options, RouteTable};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -50,7 +50,8 @@ fn serve(
     let options = PoolOptions { sentinel: Some(sentinel), ..settings.pool.options(log.clone()) };
     let Settings { listeners, admin, threads, trusted_proxies, pool, timeouts, limits, log: _ } = settings;
     let drain = pool.policy.stop.drain_timeout;
-    let proxy_options = Options { timeouts, limits, trusted_proxies, log: Some(log.clone()) };
+    let proxy_options =
+        Options { timeouts, limits, trusted_proxies, log: Some(log.clone()), routes: RouteTable::default() };
     let listeners = Listeners::bind(&listeners, usize::from(threads.get()))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {

@@ -48,6 +48,11 @@ impl fmt::Display for WorkerId {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RouteId(pub u32);
 
+impl RouteId {
+    /// Ids are below this: 1,024 routes of their own, and 64 that the rest shares by hash.
+    pub const LIMIT: u32 = 1024 + 64;
+}
+
 /// A request's claim on one worker, from the moment it was picked until it is given back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LeaseId {

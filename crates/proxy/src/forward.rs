@@ -5,11 +5,12 @@ use crate::download::Download;
 use crate::error::Error;
 use crate::metrics::Retry;
 use crate::request::{self, Origin, Wishes};
+use crate::response;
 use crate::shard::Shard;
+use crate::tunnel;
 use crate::upload::{Gate, Upload};
 use crate::upstream::{self, Upstream};
 use crate::watch::{Phase, Watch};
-use crate::{response, route, tunnel};
 use http::header::{CONNECTION, UPGRADE};
 use http::request::Parts;
 use http::{Request, Response, StatusCode, Version};
@@ -74,7 +75,7 @@ async fn forward(
     }
     record.note_id(&parts.headers);
     let client = wishes.upgrade.as_ref().and_then(|_| parts.extensions.remove::<OnUpgrade>());
-    let route = route::of(&parts.method, &parts.uri);
+    let route = shard.route(&parts.method, parts.uri.path());
     let gate = (wishes.expects_continue && !upload.is_end_stream()).then(Arc::<Gate>::default);
     if let Some(gate) = &gate {
         upload.hold(Arc::clone(gate));
@@ -91,13 +92,14 @@ async fn forward(
     for _ in 0..ATTEMPTS {
         watch.enter(Phase::Queue);
         let asked = Instant::now();
-        let lease = shard.pool.claim(route).await.map_err(Error::Unavailable)?;
+        let lease = shard.pool.claim(route.id).await.map_err(Error::Unavailable)?;
         let assigned = Instant::now();
         record.note_worker(lease.worker(), assigned - asked);
         watch.enter(Phase::Answer);
         match exchange(shard, watch, record, lease, request).await? {
             Exchanged::Answered(response, upstream, lease) => {
                 record.note_answer(assigned.elapsed());
+                route.answered(response.status());
                 return answer(shard, watch, &wishes, response, upstream, lease, client).await;
             }
             Exchanged::Refused(unsent) => {

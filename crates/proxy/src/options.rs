@@ -1,5 +1,6 @@
 //! The proxy's limits. The defaults are here and nowhere else.
 
+use crate::route::RouteTable;
 use ipnet::IpNet;
 use logs::Log;
 use std::net::IpAddr;
@@ -16,6 +17,8 @@ pub struct Options {
     pub trusted_proxies: Vec<IpNet>,
     /// Takes one line a request, if it has an access log.
     pub log: Option<Log>,
+    /// The app's routes: which requests are expected to behave alike.
+    pub routes: RouteTable,
 }
 
 impl Options {

@@ -2,8 +2,10 @@
 
 use crate::Options;
 use crate::metrics::{Metrics, Retry, Tally};
+use crate::route::Route;
+use crate::route::replica::Replica;
 use crate::upstream::{Idle, Upstream};
-use http::HeaderValue;
+use http::{HeaderValue, Method};
 use policy::WorkerId;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -25,6 +27,7 @@ struct State {
     idle: Idle,
     tunnels: JoinSet<()>,
     tally: Tally,
+    routes: Replica,
     /// The first half of request ids: random, different for each thread of each process.
     prefix: u64,
     /// The second half.
@@ -34,8 +37,14 @@ struct State {
 impl Shard {
     pub(crate) fn new(pool: Pool, options: Options, metrics: Metrics, thread: usize) -> Self {
         let prefix = RandomState::new().hash_one(thread);
-        let state =
-            State { idle: Idle::default(), tunnels: JoinSet::new(), tally: metrics.tally(), prefix, next: 0 };
+        let state = State {
+            idle: Idle::default(),
+            tunnels: JoinSet::new(),
+            tally: metrics.tally(),
+            routes: Replica::new(options.routes.clone()),
+            prefix,
+            next: 0,
+        };
         Self { pool, options, metrics, state: Mutex::new(state) }
     }
 
@@ -55,6 +64,11 @@ impl Shard {
     /// All tunnels that are open, for whoever waits for their end or cuts them.
     pub(crate) fn take_tunnels(&self) -> JoinSet<()> {
         std::mem::take(&mut self.state().tunnels)
+    }
+
+    /// The route that a request belongs to.
+    pub(crate) fn route(&self, method: &Method, path: &str) -> Route {
+        self.state().routes.find(method, path)
     }
 
     /// A new request id: 32 hexadecimal digits, unique without asking the system.
