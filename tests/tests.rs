@@ -3,6 +3,7 @@
 mod admin;
 mod balance;
 mod cancel;
+mod clients;
 mod config;
 mod failures;
 mod freeze;
