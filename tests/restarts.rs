@@ -35,3 +35,14 @@ fn killed_workers_cost_at_most_the_request_each_of_them_held() {
     assert!(failed.len() <= kills as usize, "{failed:?}");
     assert!(failed.iter().all(|answer| answer.status == 502 && answer.body.contains("lost")), "{failed:?}");
 }
+
+#[test]
+fn every_request_that_fails_while_workers_are_killed_was_held_by_one_of_them() {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/soak/kills");
+    let mut command = std::process::Command::new(script);
+    let output = command.env("ANTIFREEZE", env!("CARGO_BIN_EXE_antifreeze")).env("KILLS", "12").output();
+    let output = output.expect("it can be executed");
+    let told = String::from_utf8_lossy(&output.stdout);
+    println!("{told}");
+    assert!(output.status.success(), "{told}{}", String::from_utf8_lossy(&output.stderr));
+}
