@@ -182,6 +182,29 @@ fn failed_starts_are_retried_after_one_two_and_four_seconds_and_up_to_a_minute()
 }
 
 #[test]
+fn a_crash_loop_slows_down_unless_somebody_kills_the_worker_or_it_lives_longer_than_it_waited() {
+    let mut story = Story::new(1, |_| {});
+    let mut restarts_after = |served: u64, exit: Exit, wait: u64| {
+        let worker = story.spawned().pop().expect("a start");
+        story.tell(Event::Ready(worker));
+        story.pass(served);
+        story.asked.clear();
+        story.tell(Event::Exited(worker, exit));
+        story.pass(wait.saturating_sub(1));
+        assert_eq!(story.spawned().is_empty(), wait > 0, "started before {wait} ms");
+        story.pass(1);
+        assert_eq!(story.spawned().len(), 1, "not started after {wait} ms");
+    };
+    for wait in [1_000, 2_000, 4_000, 8_000] {
+        restarts_after(300, Exit::Code(1), wait);
+    }
+    restarts_after(8_000, Exit::Code(1), 1_000);
+    restarts_after(300, Exit::Signal(11), 2_000);
+    restarts_after(300, Exit::Signal(9), 1_000);
+    restarts_after(10_000, Exit::Code(1), 0);
+}
+
+#[test]
 fn a_pool_that_cannot_boot_gives_up_and_turns_everybody_away() {
     let mut story = Story::new(2, |_| {});
     for _ in 0..3 {
