@@ -4,7 +4,7 @@
 mod model;
 
 use model::figures::Summary;
-use model::goals::{GOALS, SEEDS};
+use model::goals::GOALS;
 use model::scenario::{SCENARIOS, Setup};
 
 #[test]
@@ -97,7 +97,8 @@ fn keeps_its_figures(scenario: &str) {
     let goals: Vec<_> = GOALS.iter().filter(|goal| goal.scenario == scenario).collect();
     let mut broken = Vec::new();
     for same_setup in goals.chunk_by(|one, next| one.setup() == next.setup()) {
-        let summary = Summary::of_runs(same_setup[0].scenario(), same_setup[0].setup(), SEEDS);
+        let scenario = same_setup[0].scenario();
+        let summary = Summary::of_runs(scenario, same_setup[0].setup(), scenario.seeds);
         broken.extend(summary.violations.iter().take(3).cloned());
         for goal in same_setup {
             let figure = goal.measure.of(&summary);

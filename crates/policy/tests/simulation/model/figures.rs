@@ -17,8 +17,8 @@ pub(crate) struct Figures {
     pub(crate) optimal_p99: Duration,
     /// The share of the slow requests that were answered; nothing if there were none.
     pub(crate) slow: Option<f64>,
-    /// Second and later lives of all slots.
-    pub(crate) restarts: u32,
+    /// As the pool counts them, for whatever reason.
+    pub(crate) restarts: u64,
     pub(crate) violations: Vec<String>,
 }
 
@@ -35,7 +35,7 @@ pub(crate) struct Summary {
 }
 
 impl Figures {
-    pub(crate) fn of(scenario: &Scenario, setup: Setup, seed: u64, ledger: &Ledger, restarts: u32) -> Self {
+    pub(crate) fn of(scenario: &Scenario, setup: Setup, seed: u64, ledger: &Ledger, restarts: u64) -> Self {
         let measured = || ledger.requests.iter().filter(|request| request.arrived.elapsed() >= FAULT);
         let of_role = |role| measured().filter(move |request| scenario.role(request.route) == role);
         let mut fast: Vec<Duration> = of_role(Role::Fast).map(latency).collect();
@@ -76,7 +76,7 @@ impl Summary {
             p99: Duration::from_secs_f64(median(|run| run.p99.as_secs_f64())),
             over_optimum: median(|run| run.p99.as_secs_f64() / run.optimal_p99.as_secs_f64()),
             slow: runs[0].slow.is_some().then(|| mean(|run| run.slow.unwrap_or(0.0))),
-            restarts: mean(|run| f64::from(run.restarts)),
+            restarts: mean(|run| run.restarts as f64),
             violations: runs.iter().flat_map(|run| run.violations.iter().cloned()).collect(),
         }
     }

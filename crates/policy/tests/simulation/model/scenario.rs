@@ -18,6 +18,8 @@ pub(crate) struct Scenario {
     pub(crate) client: Client,
     pub(crate) servers: &'static [Server],
     pub(crate) kills: Kills,
+    /// Runs that its figures are the mean of.
+    pub(crate) seeds: u64,
 }
 
 /// Requests that behave alike.
@@ -183,6 +185,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         name: "rare",
         about: "about every 10 s a request of any route blocks 30 s",
         fault: Fault::Rare { every: Duration::from_secs(10), blocks: HANG },
+        seeds: 8,
         ..ORDINARY
     },
     Scenario {
@@ -294,6 +297,7 @@ const ORDINARY: Scenario = Scenario {
     client: Client { patience: Duration::from_secs(10), tries: 1 },
     servers: &Server::ALL,
     kills: Kills::Allowed,
+    seeds: 2,
 };
 
 const SLOW: RouteId = RouteId(1);

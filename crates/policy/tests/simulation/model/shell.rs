@@ -111,12 +111,12 @@ impl World<'_> {
 
     /// Sends the request to the worker that it was promised.
     fn give(&mut self, request: usize, lease: LeaseId) {
-        self.check_lease(request, lease);
         if self.process(lease.worker).is_none() {
             // It died, and the pool has not heard of it: no connection, nothing sent.
             self.pool.release(lease, Outcome::Refused, self.now);
             return self.admit(request);
         }
+        self.check_lease(request, lease);
         let asked = &mut self.ledger.requests[request];
         asked.held.push(lease);
         asked.given_to.push(lease.worker);

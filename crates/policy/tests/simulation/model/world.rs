@@ -7,7 +7,7 @@ use super::process::{Answer, Process};
 use super::scenario::{END, FAULT, Fault, Kills, Scenario, Setup};
 use super::traffic::{Arrival, Traffic, Work, exponential};
 use fastrand::Rng;
-use policy::{Event, Exit, LeaseId, Moment, Pool, RouteId, Slot, TicketId, WorkerId};
+use policy::{Event, Exit, LeaseId, Moment, Pool, RestartReason, RouteId, Slot, TicketId, WorkerId};
 use std::collections::{BTreeMap, HashMap};
 use std::iter::Peekable;
 use std::time::Duration;
@@ -41,7 +41,8 @@ pub(crate) fn run(scenario: &Scenario, setup: Setup, seed: u64) -> Figures {
     }
     world.check_counts();
     world.ledger.close(world.now);
-    let restarts = world.pool.workers().map(|view| view.id.life.saturating_sub(1)).sum();
+    let counts = world.pool.workers().map(|view| view.restarts);
+    let restarts = counts.flat_map(|counts| RestartReason::ALL.map(|reason| counts.of(reason))).sum();
     Figures::of(scenario, setup, seed, &world.ledger, restarts)
 }
 
