@@ -17,18 +17,20 @@ fn main() -> ExitCode {
     let mut chosen = Vec::new();
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
-        if argument == "--goals" {
-            return print_goals();
-        } else if argument == "--seeds" {
-            match arguments.next().and_then(|number| number.parse().ok()).filter(|number| *number > 0) {
-                Some(number) => seeds = number,
-                None => return usage("--seeds takes a number from 1"),
+        match argument.as_str() {
+            "--goals" => return print_goals(),
+            "--help" => {
+                println!("{}", help());
+                return ExitCode::SUCCESS;
             }
-        } else {
-            match Scenario::named(&argument) {
+            "--seeds" => match arguments.next().and_then(|number| number.parse().ok()) {
+                Some(number) if number > 0 => seeds = number,
+                Some(_) | None => return usage("--seeds takes a number from 1"),
+            },
+            name => match Scenario::named(name) {
                 Some(scenario) => chosen.push(scenario),
-                None => return usage(&format!("no scenario is called '{argument}'")),
-            }
+                None => return usage(&format!("no scenario is called '{name}'")),
+            },
         }
     }
     if chosen.is_empty() {
@@ -38,11 +40,13 @@ fn main() -> ExitCode {
 }
 
 fn usage(error: &str) -> ExitCode {
-    eprintln!("{error}\n\nsimulate [SCENARIO…] [--seeds N]\nsimulate --goals\n");
-    for scenario in SCENARIOS {
-        eprintln!("  {:<14}{}", scenario.name, scenario.about);
-    }
+    eprintln!("{error}\n\n{}", help());
     ExitCode::from(64)
+}
+
+fn help() -> String {
+    let lines = SCENARIOS.iter().map(|scenario| format!("\n  {:<14}{}", scenario.name, scenario.about));
+    format!("simulate [SCENARIO…] [--seeds N]\nsimulate --goals\n{}", lines.collect::<String>())
 }
 
 fn print_table(scenarios: &[&Scenario], seeds: u64) -> ExitCode {
