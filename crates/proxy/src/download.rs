@@ -3,7 +3,7 @@
 use crate::access::{Record, STALLED};
 use crate::shard::Shard;
 use crate::trailers;
-use crate::upstream::Upstream;
+use crate::upstream::{Upstream, quietly};
 use crate::watch::{Phase, Watch};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -82,12 +82,12 @@ impl Download {
     }
 
     /// Gives everything back at once if the answer has no body, or a body that is here already.
-    pub(crate) fn finish_if_empty(&mut self, cx: &mut Context<'_>) {
+    pub(crate) fn finish_if_empty(&mut self) {
         match &mut self.source {
             Source::Own(_) => {}
             Source::Worker(worker) => {
                 if worker.body.is_end_stream() {
-                    worker.finish(cx);
+                    worker.finish();
                 }
             }
         }
@@ -100,11 +100,12 @@ impl FromWorker {
         if self.watch.has_expired(Phase::Download) {
             return Poll::Ready(Some(Err(BrokenOff::Stalled)));
         }
-        let mut polled = Pin::new(&mut self.body).poll_frame(cx);
+        let mut frame = || quietly(|cx| Pin::new(&mut self.body).poll_frame(cx));
+        let mut polled = frame();
         if polled.is_pending() {
             // The connection is what fills the body; how it ends, the body tells.
             let _ = hold.upstream.connection.poll(cx);
-            polled = Pin::new(&mut self.body).poll_frame(cx);
+            polled = frame();
         }
         match polled {
             Poll::Pending => Poll::Pending,
@@ -114,14 +115,14 @@ impl FromWorker {
                     trailers::prepare(fields);
                 }
                 if self.body.is_end_stream() {
-                    self.finish(cx);
+                    self.finish();
                 } else {
                     hold.lease.moved();
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(None) => {
-                self.finish(cx);
+                self.finish();
                 Poll::Ready(None)
             }
             Poll::Ready(Some(Err(error))) => {
@@ -134,10 +135,10 @@ impl FromWorker {
     }
 
     /// The answer is whole: the lease goes back, and the connection too if it can carry another request.
-    fn finish(&mut self, cx: &mut Context<'_>) {
+    fn finish(&mut self) {
         if let Some(mut hold) = self.hold.take() {
             let worker = hold.lease.worker();
-            if hold.upstream.poll_usable(cx) {
+            if hold.upstream.is_usable() {
                 hold.shard.put_idle(worker, hold.upstream);
             }
             hold.lease.finish(Outcome::Completed);

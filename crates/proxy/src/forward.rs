@@ -9,7 +9,7 @@ use crate::response;
 use crate::shard::Shard;
 use crate::tunnel;
 use crate::upload::{Gate, Upload};
-use crate::upstream::{self, Upstream};
+use crate::upstream::{self, Upstream, quietly};
 use crate::watch::{Phase, Watch};
 use http::header::{CONNECTION, UPGRADE};
 use http::request::Parts;
@@ -100,7 +100,7 @@ async fn forward(
             Exchanged::Answered(response, upstream, lease) => {
                 record.note_answer(assigned.elapsed());
                 route.answered(response.status());
-                return answer(shard, watch, &wishes, response, upstream, lease, client).await;
+                return answer(shard, watch, &wishes, response, upstream, lease, client);
             }
             Exchanged::Refused(unsent) => {
                 record.note_retry(Retry::Refused);
@@ -128,7 +128,7 @@ async fn exchange(
     mut request: Request<Upload>,
 ) -> Result<Exchanged, Error> {
     while let Some(mut upstream) = shard.take_idle(lease.worker()) {
-        if !upstream::is_usable(&mut upstream).await {
+        if !upstream.is_usable() {
             continue;
         }
         // A worker may close an idle connection at the very moment a request is sent on it. If nothing was written, the
@@ -193,7 +193,7 @@ async fn send(
         }
         // Whatever ends the connection is told to the answer as well.
         let _ = connection.poll(cx);
-        answer.as_mut().poll(cx).map_err(|mut error| match error.take_message() {
+        quietly(|cx| answer.as_mut().poll(cx)).map_err(|mut error| match error.take_message() {
             Some(request) => Failure::Unsent(Box::new(request)),
             None if watch.has_overrun() => Failure::Broken(Error::BodyTooLarge),
             None if watch.has_broken_body() => Failure::Broken(Error::BadBody),
@@ -231,7 +231,7 @@ fn safe_copy(request: &Request<Upload>) -> Option<Parts> {
 }
 
 /// Makes a worker's answer fit for the client.
-async fn answer(
+fn answer(
     shard: &Arc<Shard>,
     watch: &Arc<Watch>,
     wishes: &Wishes,
@@ -266,11 +266,7 @@ async fn answer(
         watch.end_with_connection();
     }
     let mut download = Download::from_worker(body, upstream, lease, Arc::clone(shard), Arc::clone(watch));
-    poll_fn(|cx| {
-        download.finish_if_empty(cx);
-        Poll::Ready(())
-    })
-    .await;
+    download.finish_if_empty();
     Ok(Response::from_parts(parts, download))
 }
 

@@ -3,15 +3,21 @@
 //! A connection is polled by the task of the request that uses it, never by one of its own: one task a request saves
 //! a wake-up each way, and dropping the request drops the connection. An idle one is not polled at all; that its worker
 //! closed it is noticed by the one poll before it is used again.
+//!
+//! Hyper's halves of a connection talk through channels, and each message would wake the task that is sending it, for
+//! one more poll of the whole client connection. What only our own polls can change is therefore polled
+//! [quietly](quietly).
 
 use crate::meter::{Meter, Metered};
 use crate::upload::Upload;
 use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
 use policy::WorkerId;
+use std::future::{Future, poll_fn};
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use supervisor::{Address, Stream};
 use tokio::time::Instant;
@@ -46,9 +52,9 @@ impl Upstream {
         Ok(Box::new(Self { sender, connection, meter, reused: false, idle_since: Instant::now() }))
     }
 
-    /// Whether it can carry another request.
-    pub(crate) fn poll_usable(&mut self, cx: &mut Context<'_>) -> bool {
-        self.connection.poll(cx).is_pending() && self.sender.is_ready() && !self.meter.is_deaf()
+    /// Whether it can carry another request. Afterwards nobody is woken by what happens to it.
+    pub(crate) fn is_usable(&mut self) -> bool {
+        quietly(|cx| self.connection.poll(cx)).is_pending() && self.sender.is_ready() && !self.meter.is_deaf()
     }
 
     /// The bare connection behind a 101, and what was read of the tunnel already.
@@ -118,9 +124,9 @@ impl Idle {
     }
 }
 
-/// Future that polls an upstream connection once and tells whether it is usable.
-pub(crate) async fn is_usable(upstream: &mut Upstream) -> bool {
-    std::future::poll_fn(|cx| Poll::Ready(upstream.poll_usable(cx))).await
+/// Polls without asking to be woken. Outside tokio's budget, which would ask to be polled again in vain.
+pub(crate) fn quietly<T>(poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
+    pin!(tokio::task::unconstrained(poll_fn(poll))).poll(&mut Context::from_waker(Waker::noop()))
 }
 
 /// Idle connections to one worker from one thread: beyond it, a burst's connections are closed again.
