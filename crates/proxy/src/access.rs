@@ -37,7 +37,7 @@ pub(crate) struct Record {
 
 impl Record {
     /// Copies what the access log, if there is one, says of the head. Before the head is changed for the worker.
-    pub(crate) fn note_head(&mut self, parts: &Parts, origin: Origin) {
+    pub(crate) fn note_head(&mut self, parts: &Parts, origin: &Origin) {
         if !self.shard.options.log.as_ref().is_some_and(logs::Log::has_access) {
             return;
         }
@@ -90,7 +90,7 @@ impl Record {
 pub(crate) fn note_unread(
     shard: &Arc<Shard>,
     watch: &Arc<Watch>,
-    origin: Origin,
+    origin: &Origin,
     status: StatusCode,
     reason: &'static str,
 ) {
@@ -101,7 +101,7 @@ pub(crate) fn note_unread(
 }
 
 /// A line that says who, and no more.
-fn unknown(origin: Origin) -> AccessLine {
+fn unknown(origin: &Origin) -> AccessLine {
     AccessLine {
         at: logs::now(),
         client: origin.peer.map(|peer| peer.to_canonical()),

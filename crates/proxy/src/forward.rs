@@ -30,7 +30,7 @@ use tokio::time::Instant;
 pub(crate) async fn serve(
     shard: Arc<Shard>,
     watch: Arc<Watch>,
-    origin: Origin,
+    origin: Arc<Origin>,
     request: Request<Incoming>,
 ) -> Result<Response<Download>, Infallible> {
     watch.begin();
@@ -44,7 +44,7 @@ pub(crate) async fn serve(
         reason: None,
         line: None,
     });
-    let mut response = match forward(&shard, &watch, origin, request, &mut record).await {
+    let mut response = match forward(&shard, &watch, &origin, request, &mut record).await {
         Ok(response) => response,
         Err(error) => {
             record.reason = Some(error.reason());
@@ -61,7 +61,7 @@ pub(crate) async fn serve(
 async fn forward(
     shard: &Arc<Shard>,
     watch: &Arc<Watch>,
-    origin: Origin,
+    origin: &Origin,
     request: Request<Incoming>,
     record: &mut Record,
 ) -> Result<Response<Download>, Error> {

@@ -3,25 +3,33 @@
 
 use crate::error::Error;
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, Entry, HOST, HeaderMap, HeaderName, HeaderValue, MAX_FORWARDS,
-    PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
+    CONNECTION, CONTENT_LENGTH, EXPECT, Entry, HOST, HeaderMap, HeaderName, HeaderValue, MAX_FORWARDS, TE,
+    TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::request::Parts;
 use http::{Method, Uri, Version};
 use std::net::IpAddr;
 
-/// Where a request came from, as forwarding headers tell it.
-#[derive(Clone, Copy, Debug)]
+/// Where a connection's requests come from, as forwarding headers tell it.
+#[derive(Debug)]
 pub(crate) struct Origin {
     /// The client's address; nothing for a unix socket.
     pub(crate) peer: Option<IpAddr>,
     /// Whether the peer's own forwarding headers are kept.
-    pub(crate) trusted: bool,
+    trusted: bool,
+    /// The address as text, written once a connection.
+    address: Option<HeaderValue>,
 }
 
 impl Origin {
+    pub(crate) fn new(peer: Option<IpAddr>, trusted: bool) -> Self {
+        let address = peer.map(|peer| peer.to_canonical().to_string());
+        let address = address.map(|text| HeaderValue::try_from(text).expect("an IP address is plain text"));
+        Self { peer, trusted, address }
+    }
+
     /// Who asked: what a trusted peer vouches for, else the peer.
-    pub(crate) fn client(self, headers: &HeaderMap) -> Option<IpAddr> {
+    pub(crate) fn client(&self, headers: &HeaderMap) -> Option<IpAddr> {
         let vouched = || {
             let last = headers.get_all(&FORWARDED_FOR).iter().next_back()?.to_str().ok()?;
             last.rsplit(',').next()?.trim().parse().ok()
@@ -45,18 +53,25 @@ pub(crate) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarde
 pub(crate) const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 pub(crate) const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
-const FORWARDED: HeaderName = HeaderName::from_static("forwarded");
-const PROXY: HeaderName = HeaderName::from_static("proxy");
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
 /// Fields about one connection, never passed on (RFC 9110 section 7.6.1).
-const HOP_BY_HOP: [HeaderName; 7] =
-    [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE, PROXY_AUTHORIZATION];
+fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
+            | "proxy-authorization"
+    )
+}
 
 /// Fields that say who the client is: what a stranger claims in them is dropped.
-const IDENTITY: [HeaderName; 5] = [FORWARDED_FOR, FORWARDED_PROTO, FORWARDED_HOST, REAL_IP, FORWARDED];
+fn is_identity(name: &str) -> bool {
+    matches!(name, "x-forwarded-for" | "x-forwarded-proto" | "x-forwarded-host" | "x-real-ip" | "forwarded")
+}
 
 /// Checks the head and turns it into the one for the worker.
 ///
@@ -64,7 +79,7 @@ const IDENTITY: [HeaderName; 5] = [FORWARDED_FOR, FORWARDED_PROTO, FORWARDED_HOS
 /// The answer to give instead.
 pub(crate) fn prepare(
     parts: &mut Parts,
-    origin: Origin,
+    origin: &Origin,
     new_id: impl FnOnce() -> HeaderValue,
 ) -> Result<Wishes, Error> {
     if parts.method == Method::CONNECT {
@@ -82,24 +97,25 @@ pub(crate) fn prepare(
     if expects_continue && !http_1_1 {
         headers.remove(EXPECT);
     }
-    strip(headers);
-    if origin.trusted {
-        drop_lookalikes(headers);
-    } else {
-        drop_identity(headers);
-    }
-    headers.remove(PROXY);
-    if let Some(peer) = origin.peer {
+    drop_named_by_connection(headers);
+    drop_fields(headers, |name| {
+        is_hop_by_hop(name) || name == "proxy" || is_lookalike(name) || (!origin.trusted && is_claim(name))
+    });
+    if let Some(address) = &origin.address {
         // A list may be spread over several lines (RFC 9110 section 5.3), and its last entry is the one that the
         // trusted peer itself vouches for: to keep the first line alone would believe the client instead.
-        let mut list = String::new();
-        for earlier in headers.get_all(&FORWARDED_FOR).iter().filter_map(|line| line.to_str().ok()) {
-            list.push_str(earlier);
-            list.push_str(", ");
+        let mut list = Vec::new();
+        for earlier in headers.get_all(&FORWARDED_FOR).iter().filter(|line| line.to_str().is_ok()) {
+            list.extend_from_slice(earlier.as_bytes());
+            list.extend_from_slice(b", ");
         }
-        list.push_str(&peer.to_canonical().to_string());
-        let list = HeaderValue::try_from(list);
-        headers.insert(FORWARDED_FOR, list.expect("header text and an IP address are plain text"));
+        let list = if list.is_empty() {
+            address.clone()
+        } else {
+            list.extend_from_slice(address.as_bytes());
+            HeaderValue::try_from(list).expect("values joined by commas are a value")
+        };
+        headers.insert(FORWARDED_FOR, list);
     }
     if let Entry::Vacant(place) = headers.entry(FORWARDED_PROTO) {
         place.insert(HeaderValue::from_static("http"));
@@ -111,9 +127,6 @@ pub(crate) fn prepare(
         place.insert(new_id());
     }
     headers.append(VIA, HeaderValue::from_static(if http_1_1 { "1.1 antifreeze" } else { "1.0 antifreeze" }));
-    if let Some(host) = host {
-        headers.insert(HOST, host);
-    }
     match &upgrade {
         Some(protocol) => {
             headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
@@ -130,21 +143,29 @@ pub(crate) fn prepare(
     Ok(Wishes { upgrade, expects_continue: expects_continue && http_1_1, version })
 }
 
-/// Drops what concerns one connection: the well-known fields, and those that `Connection` names. Ours are set after
-/// this, so that a client that lists them cannot delete them.
+/// Drops what concerns one connection: the well-known fields, and those that `Connection` names.
 pub(crate) fn strip(headers: &mut HeaderMap) {
-    if headers.contains_key(CONNECTION) {
-        let named: Vec<HeaderName> = tokens(headers, &CONNECTION)
-            .filter(|name| !name.eq_ignore_ascii_case("close") && !name.eq_ignore_ascii_case("keep-alive"))
-            .filter_map(|name| name.parse().ok())
-            // Framing and routing are not the sender's to take away (they are checked already).
-            .filter(|name| *name != CONTENT_LENGTH && *name != HOST && !IDENTITY.contains(name))
-            .collect();
-        for name in named {
-            headers.remove(name);
-        }
+    drop_named_by_connection(headers);
+    drop_fields(headers, is_hop_by_hop);
+}
+
+/// Drops what `Connection` names. Ours are set after this, so that a client that lists them cannot delete them.
+fn drop_named_by_connection(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = tokens(headers, &CONNECTION)
+        .filter(|name| !name.eq_ignore_ascii_case("close") && !name.eq_ignore_ascii_case("keep-alive"))
+        .filter_map(|name| name.parse::<HeaderName>().ok())
+        // Framing and routing are not the sender's to take away (they are checked already).
+        .filter(|name| *name != CONTENT_LENGTH && *name != HOST && !is_identity(name.as_str()))
+        .collect();
+    for name in named {
+        headers.remove(name);
     }
-    for name in &HOP_BY_HOP {
+}
+
+/// Drops the fields that are unwanted, in one pass: most heads have none.
+fn drop_fields(headers: &mut HeaderMap, unwanted: impl Fn(&str) -> bool) {
+    let found: Vec<HeaderName> = headers.keys().filter(|name| unwanted(name.as_str())).cloned().collect();
+    for name in found {
         headers.remove(name);
     }
 }
@@ -191,6 +212,7 @@ fn take_host(parts: &mut Parts) -> Result<Option<HeaderValue>, Error> {
         .ok_or(Error::Malformed("The target's authority is not a host and port."))?;
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     parts.uri = Uri::try_from(path).map_err(|_| Error::Malformed("The target is not a path."))?;
+    parts.headers.insert(HOST, host.clone());
     Ok(Some(host))
 }
 
@@ -220,31 +242,19 @@ fn is_authority(host: &[u8]) -> bool {
 
 /// Drops what a stranger claims about who asks.
 pub(crate) fn drop_identity(headers: &mut HeaderMap) {
-    for name in &IDENTITY {
-        headers.remove(name);
-    }
-    headers.remove(REQUEST_ID);
-    drop_lookalikes(headers);
+    drop_fields(headers, |name| is_claim(name) || is_lookalike(name));
 }
 
-/// Drops fields that a CGI-style environment (WSGI, Rack, PHP) cannot tell from those that name the client: there
+fn is_claim(name: &str) -> bool {
+    is_identity(name) || name == REQUEST_ID.as_str()
+}
+
+/// Fields that a CGI-style environment (WSGI, Rack, PHP) cannot tell from those that name the client: there
 /// `X_Forwarded_For` and `X-Forwarded-For` become one variable.
-fn drop_lookalikes(headers: &mut HeaderMap) {
-    let lookalike = |name: &HeaderName| {
-        let name = name.as_str();
-        name.bytes().any(|byte| byte == b'_' || byte == b'.') && {
-            let plain: String = name
-                .chars()
-                .map(|letter| if letter == '_' || letter == '.' { '-' } else { letter })
-                .collect();
-            plain == "proxy"
-                || plain == REQUEST_ID.as_str()
-                || IDENTITY.iter().any(|ours| ours.as_str() == plain)
-        }
-    };
-    let found: Vec<HeaderName> = headers.keys().filter(|name| lookalike(name)).cloned().collect();
-    for name in found {
-        headers.remove(name);
+fn is_lookalike(name: &str) -> bool {
+    name.bytes().any(|byte| byte == b'_' || byte == b'.') && {
+        let plain = name.replace(['_', '.'], "-");
+        plain == "proxy" || is_claim(&plain)
     }
 }
 

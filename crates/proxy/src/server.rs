@@ -146,11 +146,11 @@ async fn run(shard: Arc<Shard>, acceptors: Vec<Acceptor>, mut stage: watch::Rece
 async fn serve(shard: Arc<Shard>, stream: Stream, peer: Option<IpAddr>, mut stage: watch::Receiver<Stage>) {
     let _counted = Counted::new(&shard);
     let watch = Arc::new(Watch::new(shard.options.timeouts));
-    let origin = Origin { peer, trusted: shard.options.trusts(peer) };
+    let origin = Arc::new(Origin::new(peer, shard.options.trusts(peer)));
     let service = service_fn({
-        let (shard, watch) = (Arc::clone(&shard), Arc::clone(&watch));
+        let (shard, watch, origin) = (Arc::clone(&shard), Arc::clone(&watch), Arc::clone(&origin));
         move |request: Request<Incoming>| {
-            forward::serve(Arc::clone(&shard), Arc::clone(&watch), origin, request)
+            forward::serve(Arc::clone(&shard), Arc::clone(&watch), Arc::clone(&origin), request)
         }
     });
     let io = TokioIo::new(Noted { stream, watch: Arc::clone(&watch) });
@@ -203,7 +203,7 @@ async fn serve(shard: Arc<Shard>, stream: Stream, peer: Option<IpAddr>, mut stag
     })
     .await;
     if let Some((status, reason)) = ending.refusal(watch.phase()) {
-        access::note_unread(&shard, &watch, origin, status, reason);
+        access::note_unread(&shard, &watch, &origin, status, reason);
     }
     // A tunnel has taken its connection with it.
     if let Some(parts) = connection.into_parts() {

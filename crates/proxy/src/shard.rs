@@ -75,8 +75,10 @@ impl Shard {
     pub(crate) fn new_id(&self) -> HeaderValue {
         let mut state = self.state();
         state.next += 1;
-        let id = format!("{:016x}{:016x}", state.prefix, state.next);
-        HeaderValue::try_from(id).expect("hexadecimal digits are plain text")
+        let number = u128::from(state.prefix) << 64 | u128::from(state.next);
+        let digits: [u8; 32] =
+            std::array::from_fn(|place| b"0123456789abcdef"[(number >> (124 - 4 * place)) as usize & 15]);
+        HeaderValue::from_bytes(&digits).expect("hexadecimal digits are plain text")
     }
 
     pub(crate) fn count_request(&self, status: u16, took: Duration) {

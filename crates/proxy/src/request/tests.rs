@@ -79,9 +79,7 @@ fn trusted_proxy_is_believed_and_added_to_the_list() {
         ("x-forwarded-proto", "https"),
         ("x-request-id", "theirs"),
     ];
-    let headers = forward("GET", "/", &fields, Origin { trusted: true, ..STRANGER })
-        .expect("it is well formed")
-        .headers;
+    let headers = forward("GET", "/", &fields, TRUSTED).expect("it is well formed").headers;
     assert_eq!(headers["x-forwarded-for"], "10.0.0.1, 192.0.2.7");
     assert_eq!(headers["x-forwarded-proto"], "https");
     assert_eq!(headers["x-request-id"], "theirs");
@@ -90,9 +88,7 @@ fn trusted_proxy_is_believed_and_added_to_the_list() {
 #[test]
 fn trusted_proxys_list_over_several_lines_is_kept_whole() {
     let fields = [("host", "a"), ("x-forwarded-for", "10.0.0.1"), ("x-forwarded-for", "10.0.0.2")];
-    let headers = forward("GET", "/", &fields, Origin { trusted: true, ..STRANGER })
-        .expect("it is well formed")
-        .headers;
+    let headers = forward("GET", "/", &fields, TRUSTED).expect("it is well formed").headers;
     assert_eq!(headers["x-forwarded-for"], "10.0.0.1, 10.0.0.2, 192.0.2.7");
 }
 
@@ -127,15 +123,17 @@ fn max_forwards_counts_down_and_ends_here() {
     assert_eq!(forward("OPTIONS", "/", &fields("0"), STRANGER).err(), Some(Error::LastHop));
 }
 
-const STRANGER: Origin =
-    Origin { peer: Some(IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7))), trusted: false };
+/// Makes the peer that a request comes from.
+type Peer = fn() -> Origin;
+const STRANGER: Peer = || Origin::new(Some([192, 0, 2, 7].into()), false);
+const TRUSTED: Peer = || Origin::new(Some([192, 0, 2, 7].into()), true);
 
-fn forward(method: &str, target: &str, fields: &[(&str, &str)], origin: Origin) -> Result<Parts, Error> {
+fn forward(method: &str, target: &str, fields: &[(&str, &str)], peer: Peer) -> Result<Parts, Error> {
     let mut request = Request::builder().method(method).uri(target);
     for (name, value) in fields {
         request = request.header(*name, *value);
     }
     let (mut parts, ()) = request.body(()).expect("a request").into_parts();
-    prepare(&mut parts, origin, || HeaderValue::from_static("ours"))?;
+    prepare(&mut parts, &peer(), || HeaderValue::from_static("ours"))?;
     Ok(parts)
 }
