@@ -79,6 +79,13 @@ fn rack_under_puma() {
 }
 
 #[test]
+fn puma_forks_no_worker_of_its_own() {
+    let mut program = serve(&["run", "--workers", "2", "--", "puma"]);
+    program.wait_for_line("now=\"serving\"");
+    assert_eq!(program.marked().len(), 2);
+}
+
+#[test]
 fn rack_under_unicorn() {
     check(&["unicorn"], Traits { client: Some("127.0.0.1"), keeps: false, freezes: false });
 }

@@ -9,10 +9,11 @@ pub(crate) fn of_worker(
     chosen: &Environment,
     address: &Address,
     port: Option<u16>,
+    alone: &str,
 ) -> Vec<(OsString, OsString)> {
     let mut variables: Vec<_> = inherited.filter(|(name, _)| !is_ours(name)).collect();
     // The count of workers of the whole service: a single worker that read it would start as many children.
-    set(&mut variables, "WEB_CONCURRENCY", "1");
+    set(&mut variables, "WEB_CONCURRENCY", alone);
     // Lets SIGABRT print the stack of a stuck Python program.
     set_default(&mut variables, "PYTHONFAULTHANDLER", "1");
     match address {
@@ -68,10 +69,11 @@ mod tests {
         let inherited = inherited.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
         let chosen =
             chosen.iter().map(|(name, value)| ((*name).to_owned(), value.map(str::to_owned))).collect();
-        let mut all: Vec<String> = of_worker(inherited, &chosen, &Address::Unix(PathBuf::from("/s")), None)
-            .into_iter()
-            .map(|(name, value)| format!("{}={}", name.to_string_lossy(), value.to_string_lossy()))
-            .collect();
+        let mut all: Vec<String> =
+            of_worker(inherited, &chosen, &Address::Unix(PathBuf::from("/s")), None, "1")
+                .into_iter()
+                .map(|(name, value)| format!("{}={}", name.to_string_lossy(), value.to_string_lossy()))
+                .collect();
         all.sort();
         all
     }

@@ -4,7 +4,7 @@
 //! flag, a unix socket; anything else gets `PORT` in its environment. A unix socket is preferred because it survives
 //! every wrapper script, needs no port number, and cannot be taken by a stranger.
 
-use crate::server::{DEFAULT_KEEP_ALIVE, Server, find_flag};
+use crate::server::{DEFAULT_ALONE, DEFAULT_KEEP_ALIVE, Server, find_flag};
 use crate::{Address, PoolOptions};
 use policy::WorkerId;
 use std::io;
@@ -26,6 +26,8 @@ pub struct Plan {
     /// How long an idle connection to a worker is kept.
     pub keep_alive: Duration,
     pub(crate) transport: Transport,
+    /// The `WEB_CONCURRENCY` of a worker.
+    pub(crate) alone: &'static str,
 }
 
 /// By what means a worker listens.
@@ -68,12 +70,14 @@ impl Plan {
             .keep_alive
             .or(recognised.map(|(server, _)| server.keep_alive))
             .unwrap_or(DEFAULT_KEEP_ALIVE);
+        let alone = recognised.map_or(DEFAULT_ALONE, |(server, _)| server.alone);
         let plan = |address: String, command: &[String], transport| Self {
             server,
             address,
             command: command.to_vec(),
             keep_alive,
             transport,
+            alone,
         };
         if let Some((server, position)) = recognised
             && let Some((_, flag)) = find_flag(&command[position + 1..], server.worker_flags)

@@ -16,7 +16,12 @@ pub(crate) struct Server {
     pub(crate) worker_flags: &'static [&'static str],
     /// How long an idle connection may be kept, safely below its own limit.
     pub(crate) keep_alive: Duration,
+    /// The `WEB_CONCURRENCY` by which it forks no worker of its own.
+    pub(crate) alone: &'static str,
 }
+
+/// For most servers that read `WEB_CONCURRENCY`, and for those we do not know.
+pub(crate) const DEFAULT_ALONE: &str = "1";
 
 /// For a server we do not know: below the shortest limit in common use, gunicorn's 2 s.
 pub(crate) const DEFAULT_KEEP_ALIVE: Duration = Duration::from_millis(1500);
@@ -28,6 +33,7 @@ const SERVERS: &[Server] = &[
         address_flags: &["--host", "--port", "--uds", "--fd"],
         worker_flags: &["--workers"],
         keep_alive: Duration::from_secs(4),
+        alone: DEFAULT_ALONE,
     },
     Server {
         name: "gunicorn",
@@ -35,6 +41,7 @@ const SERVERS: &[Server] = &[
         address_flags: &["-b", "--bind"],
         worker_flags: &["-w", "--workers"],
         keep_alive: DEFAULT_KEEP_ALIVE,
+        alone: DEFAULT_ALONE,
     },
     Server {
         name: "hypercorn",
@@ -42,6 +49,7 @@ const SERVERS: &[Server] = &[
         address_flags: &["-b", "--bind", "--insecure-bind"],
         worker_flags: &["-w", "--workers"],
         keep_alive: Duration::from_secs(4),
+        alone: DEFAULT_ALONE,
     },
     Server {
         name: "granian",
@@ -49,6 +57,7 @@ const SERVERS: &[Server] = &[
         address_flags: &["--host", "--port", "--uds"],
         worker_flags: &["--workers"],
         keep_alive: Duration::from_secs(4),
+        alone: DEFAULT_ALONE,
     },
     Server {
         name: "daphne",
@@ -56,6 +65,7 @@ const SERVERS: &[Server] = &[
         address_flags: &["-b", "--bind", "-p", "--port", "-u", "--unix-socket", "--fd", "-e", "--endpoint"],
         worker_flags: &[],
         keep_alive: Duration::from_secs(4),
+        alone: DEFAULT_ALONE,
     },
     Server {
         name: "waitress-serve",
@@ -63,6 +73,7 @@ const SERVERS: &[Server] = &[
         address_flags: &["--listen", "--host", "--port", "--unix-socket"],
         worker_flags: &[],
         keep_alive: Duration::from_secs(60),
+        alone: DEFAULT_ALONE,
     },
     Server {
         name: "puma",
@@ -70,6 +81,8 @@ const SERVERS: &[Server] = &[
         address_flags: &["-b", "--bind", "-p", "--port"],
         worker_flags: &["-w", "--workers"],
         keep_alive: Duration::from_secs(30),
+        // With 1 a master forks one worker: twice the memory.
+        alone: "0",
     },
     Server {
         name: "unicorn",
@@ -77,6 +90,7 @@ const SERVERS: &[Server] = &[
         address_flags: &["-l", "--listen", "-p", "--port", "-o", "--host"],
         worker_flags: &[],
         keep_alive: DEFAULT_KEEP_ALIVE,
+        alone: DEFAULT_ALONE,
     },
     Server {
         name: "pitchfork",
@@ -84,6 +98,7 @@ const SERVERS: &[Server] = &[
         address_flags: &["-l", "--listen", "-p", "--port", "-o", "--host"],
         worker_flags: &[],
         keep_alive: DEFAULT_KEEP_ALIVE,
+        alone: DEFAULT_ALONE,
     },
     Server {
         name: "uwsgi",
@@ -91,6 +106,7 @@ const SERVERS: &[Server] = &[
         address_flags: &["--http-socket", "--http", "--socket", "-s"],
         worker_flags: &["--processes", "--workers", "-p"],
         keep_alive: DEFAULT_KEEP_ALIVE,
+        alone: DEFAULT_ALONE,
     },
 ];
 

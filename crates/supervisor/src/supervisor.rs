@@ -232,8 +232,13 @@ impl Supervisor {
 
     fn try_spawn(&mut self, worker: WorkerId) -> io::Result<Child> {
         let Launch { command, address, port, inherited } = self.plan.launch(worker, self.folder.path())?;
-        let variables =
-            environment::of_worker(std::env::vars_os(), &self.options.environment, &address, port);
+        let variables = environment::of_worker(
+            std::env::vars_os(),
+            &self.options.environment,
+            &address,
+            port,
+            self.plan.alone,
+        );
         let directory = self.options.directory.as_deref();
         let mut process = process::spawn(&command, variables, directory, inherited.as_ref())?;
         let pid = Pid::from_child(&process);
