@@ -106,6 +106,14 @@ async def main() -> int:
     for verdict, count in collections.Counter(request.verdict for request in done).most_common():
         print(f"  {count:7} {verdict}")
 
+    with urllib.request.urlopen(f"http://{ADMIN}/metrics") as answer:
+        metrics = answer.read().decode()
+    print("sent again by the proxy:")
+    for line in metrics.splitlines():
+        if line.startswith("antifreeze_retries_total"):
+            _, reason, count = line.split('"')
+            print(f"  {count.removeprefix('} '):>7} {reason}")
+
     failed = [request for request in done if request.verdict != "200"]
     lost: dict[int, int] = collections.Counter()
     stray = []
