@@ -6,7 +6,7 @@
 //!
 //! Hyper's halves of a connection talk through channels, and each message would wake the task that is sending it, for
 //! one more poll of the whole client connection. What only our own polls can change is therefore polled
-//! [quietly](quietly).
+//! [quietly].
 
 use crate::meter::{Meter, Metered};
 use crate::upload::Upload;
