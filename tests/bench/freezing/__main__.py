@@ -23,7 +23,6 @@ TOLERABLE_LAG = 50.0
 
 def main() -> None:
     wanted = arguments()
-    cells = report.load(wanted.json)
     chosen = [scenario for scenario in scenarios(wanted.n) if scenario.name in wanted.scenario]
     runs = [
         (scenario, target)
@@ -36,11 +35,10 @@ def main() -> None:
         cell = asyncio.run(run(scaled(scenario, wanted.scale), target, wanted.n, wanted.scale))
         if cell.lag_max > TOLERABLE_LAG:
             print(f"the client was up to {cell.lag_max:.0f} ms late by itself; run this one again", file=sys.stderr)
-        cells.pop(cell.key, None)
-        cells[cell.key] = cell
-        report.save(wanted.json, cells)
+        # Read again each time: another run may have added to it.
+        report.save(wanted.json, report.load(wanted.json) | {cell.key: cell})
     order = [f"{scenario.name} {target.name} {n}" for n in (2, 4, 8) for scenario in scenarios(n) for target in TARGETS]
-    shown = sorted(cells.values(), key=lambda cell: order.index(cell.key) if cell.key in order else len(order))
+    shown = sorted(report.load(wanted.json).values(), key=lambda cell: order.index(cell.key) if cell.key in order else len(order))
     print(f"{report.table(shown)}\n\n{report.matrix(shown)}")
 
 
@@ -112,11 +110,10 @@ async def until_up(place: Place, workers: Workers) -> None:
         while len(workers.alive) < place.workers:
             await asyncio.sleep(0.1)
             workers.look()
-        streak = 0
+        clients, streak = Load("127.0.0.1", place.port), 0
         while streak < 5 * place.workers:
-            probe = Load("127.0.0.1", place.port)
             with contextlib.suppress(OSError):
-                connection = await probe.connect()
+                connection = await clients.connect()
                 result, _ = await connection.ask(b"GET / HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n")
                 connection.transport.abort()
                 streak = streak + 1 if result == "200" else 0
