@@ -137,6 +137,9 @@ impl Errand {
     }
 }
 
+/// The worker ended within its answer, which had begun to reach the client: nothing can be sent again then.
+const CUT_OFF: &str = ", cut off";
+
 /// What a client saw.
 #[derive(Debug)]
 struct Sight {
@@ -189,7 +192,9 @@ impl Client<'_> {
             }
         }
         let mut body = vec![0; length];
-        connection.read_exact(&mut body)?;
+        if connection.read_exact(&mut body).is_err() {
+            (stays, result) = (false, format!("{result}{CUT_OFF}"));
+        }
         if !stays {
             self.connection = None;
         }
@@ -260,7 +265,7 @@ struct Account {
     stops: u64,
     /// Requests by method and what their client saw.
     seen: BTreeMap<String, u64>,
-    /// Safe requests without an answer that did not block a worker themselves and were not refused unread.
+    /// Safe requests without an answer that did not block a worker themselves and were neither refused unread nor cut off.
     lost: BTreeMap<String, u64>,
     lost_total: u64,
     unsafe_twice: Vec<u64>,
@@ -318,7 +323,8 @@ impl Account {
         }
         let refused =
             executions == 0 && REFUSALS.iter().any(|reason| sight.result == format!("503 {reason}"));
-        if errand.is_safe() && path != "/block" && !refused {
+        let cut_off = sight.result.ends_with(CUT_OFF);
+        if errand.is_safe() && path != "/block" && !refused && !cut_off {
             let begun = if executions == 0 { "never begun" } else { "begun" };
             *self.lost.entry(format!("{}, {begun}", sight.result)).or_default() += 1;
             self.lost_total += 1;
@@ -344,7 +350,7 @@ impl fmt::Display for Account {
         }
         writeln!(
             out,
-            "safe requests lost (not counting those that block, and those refused unread): {}",
+            "safe requests lost (not counting those that block, were refused unread or cut off): {}",
             self.lost_total
         )?;
         for (how, count) in &self.lost {
