@@ -12,6 +12,7 @@ mod logs;
 mod processes;
 mod protocol;
 mod restarts;
+mod routes;
 mod servers;
 mod shutdown;
 mod starting;

@@ -53,6 +53,7 @@ async fn answer(request: Request<Incoming>) -> Result<Answer, Infallible> {
         "/freeze" => block(wait),
         "/crash" => std::process::abort(),
         "/stream" => return Ok(stream(number(query, "n", 10), wait)),
+        "/openapi.json" => return Ok(plain(StatusCode::OK, DOCUMENT.to_owned())),
         _ => return Ok(plain(StatusCode::NOT_FOUND, format!("{{\"error\":\"no such path\",{PATHS}}}\n"))),
     }
     Ok(plain(StatusCode::OK, format!("{{{PATHS},\"pid\":{}}}\n", std::process::id())))
@@ -111,3 +112,8 @@ fn number(query: &str, name: &str, default: u64) -> u64 {
 }
 
 const PATHS: &str = r#""paths":["/","/slow?ms=1000","/freeze?ms=1000","/crash","/stream?n=10&ms=1000"]"#;
+
+/// What frameworks make of an app: the routes that antifreeze then knows by name.
+const DOCUMENT: &str = r#"{"openapi":"3.1.0","info":{"title":"demo","version":"1"},"paths":{"/":{"get":{}},
+"/slow":{"get":{}},"/freeze":{"get":{}},"/crash":{"get":{}},"/stream":{"get":{}}}}
+"#;

@@ -48,10 +48,16 @@ fn serve(
 ) -> anyhow::Result<ExitCode> {
     let sentinel = vec![std::env::current_exe()?.to_string_lossy().into_owned(), "sentinel".to_owned()];
     let options = PoolOptions { sentinel: Some(sentinel), ..settings.pool.options(log.clone()) };
-    let Settings { listeners, admin, threads, trusted_proxies, pool, timeouts, limits, log: _ } = settings;
+    let Settings { listeners, admin, threads, trusted_proxies, pool, routing, timeouts, limits, log: _ } =
+        settings;
     let drain = pool.policy.stop.drain_timeout;
-    let proxy_options =
-        Options { timeouts, limits, trusted_proxies, log: Some(log.clone()), routes: RouteTable::default() };
+    let proxy_options = Options {
+        timeouts,
+        limits,
+        trusted_proxies,
+        log: Some(log.clone()),
+        routes: RouteTable::new(&routing),
+    };
     let listeners = Listeners::bind(&listeners, usize::from(threads.get()))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {

@@ -48,3 +48,8 @@ def quick() -> dict[str, int]:
 def stuck(ms: int = 1000) -> dict[str, int]:
     time.sleep(ms / 1000)
     return {"pid": os.getpid()}
+
+
+@app.get("/items/{item_id}")
+async def item(item_id: str) -> dict[str, str]:
+    return {"item": item_id}

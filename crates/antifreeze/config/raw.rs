@@ -8,8 +8,8 @@
 //! README.md's table; tests fail until each has it.
 
 use super::word::{
-    Assignment, Auto, Level, Limit, LogFormat, Network, Number, Place, PoolName, Question, Size, Text, Time,
-    VariableName, Workers, scalar,
+    Assignment, Auto, Description, Level, Limit, LogFormat, Network, Number, Place, PoolName, Question, Size,
+    Template, Text, Time, VariableName, Workers, scalar,
 };
 use clap::Args;
 use console::Admin;
@@ -32,6 +32,7 @@ pub(crate) struct File {
     pub(crate) trusted_proxies: Option<Vec<Network>>,
     pub(crate) pools: BTreeMap<PoolName, Pool>,
     pub(crate) routes: Vec<Route>,
+    pub(crate) routing: Routing,
     pub(crate) timeouts: Timeouts,
     pub(crate) limits: Limits,
     pub(crate) log: Log,
@@ -77,6 +78,8 @@ pub(crate) struct Flags {
     pub(crate) trusted_proxies: Vec<Network>,
     #[command(flatten)]
     pub(crate) pool: Pool,
+    #[command(flatten)]
+    pub(crate) routing: Routing,
     #[command(flatten)]
     pub(crate) timeouts: Timeouts,
     #[command(flatten)]
@@ -190,6 +193,19 @@ pub(crate) struct Stop {
     /// How long after SIGTERM a worker is killed
     #[arg(long = "grace", id = "pool.stop.grace", value_name = "TIME")]
     pub(crate) grace: Option<Time<0, HOUR>>,
+}
+
+/// `routing`: which requests are expected to behave alike.
+#[derive(Debug, Default, Args, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a mapping with patterns and openapi")]
+#[command(next_help_heading = "Routes")]
+pub(crate) struct Routing {
+    /// A path pattern whose requests are one route, as in /users/{name} or /static/*; may be repeated
+    #[arg(long = "route-pattern", id = "routing.patterns", value_name = "PATTERN", value_delimiter = ',')]
+    pub(crate) patterns: Option<Vec<Template>>,
+    /// The path of the app's OpenAPI document, which a worker is asked for to learn the routes; or off
+    #[arg(long = "openapi", id = "routing.openapi", value_name = "PATH")]
+    pub(crate) openapi: Option<Description>,
 }
 
 /// `timeouts`: when the proxy stops waiting.

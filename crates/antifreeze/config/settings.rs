@@ -7,7 +7,7 @@ use console::Admin;
 use ipnet::IpNet;
 use logs::{Log, LogOptions};
 use policy::PoolConfig;
-use proxy::{Endpoint, Limits, Timeouts};
+use proxy::{Endpoint, Limits, Routing, Timeouts};
 use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -26,6 +26,8 @@ pub(crate) struct Settings {
     pub(crate) trusted_proxies: Vec<IpNet>,
     /// The workers.
     pub(crate) pool: Pool,
+    /// Which requests are expected to behave alike.
+    pub(crate) routing: Routing,
     /// When the proxy stops waiting.
     pub(crate) timeouts: Timeouts,
     /// What the proxy refuses to read.
@@ -74,6 +76,7 @@ impl Settings {
                 keep_alive: None,
                 runtime_directory: std::env::temp_dir(),
             },
+            routing: Routing::default(),
             timeouts: Timeouts::default(),
             limits: Limits::default(),
             log: LogOptions::default(),
@@ -108,6 +111,7 @@ impl Settings {
             let words = "a second pool; this version runs one pool: keep one of them";
             return Err(Fault { key: format!("pools.{}", name.0), words: words.to_owned() });
         }
+        take_routing(&mut self.routing, &file.routing);
         take_timeouts(&mut self.timeouts, &file.timeouts);
         take_limits(&mut self.limits, &file.limits);
         take_log(&mut self.log, &file.log);
@@ -124,6 +128,7 @@ impl Settings {
             self.trusted_proxies = networks(&flags.trusted_proxies);
         }
         self.pool.take(&flags.pool, processors);
+        take_routing(&mut self.routing, &flags.routing);
         take_timeouts(&mut self.timeouts, &flags.timeouts);
         take_limits(&mut self.limits, &flags.limits);
         take_log(&mut self.log, &flags.log);
@@ -231,6 +236,8 @@ impl Settings {
             ("pool.start.ramp", show_duration(policy.start.ramp)),
             ("pool.stop.drain_timeout", show_duration(policy.stop.drain_timeout)),
             ("pool.stop.grace", show_duration(policy.stop.grace)),
+            ("routing.patterns", join(&self.routing.patterns)),
+            ("routing.openapi", self.routing.openapi.to_string()),
             ("timeouts.header", limit(self.timeouts.header)),
             ("timeouts.body_idle", limit(self.timeouts.body_idle)),
             ("timeouts.response_start", limit(self.timeouts.response_start)),
@@ -303,6 +310,12 @@ impl Pool {
         choose(&mut policy.stop.drain_timeout, given.stop.drain_timeout.map(|time| time.0));
         choose(&mut policy.stop.grace, given.stop.grace.map(|time| time.0));
     }
+}
+
+fn take_routing(routing: &mut Routing, given: &raw::Routing) {
+    let patterns = given.patterns.as_ref();
+    choose(&mut routing.patterns, patterns.map(|all| all.iter().map(|one| one.0.clone()).collect()));
+    choose(&mut routing.openapi, given.openapi.clone().map(|place| place.0));
 }
 
 fn take_timeouts(timeouts: &mut Timeouts, given: &raw::Timeouts) {

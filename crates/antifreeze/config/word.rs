@@ -7,6 +7,7 @@
 use crate::units;
 use ipnet::IpNet;
 use logs::{AccessTarget, Filter, Format, FormatError};
+use proxy::{OpenApi, OpenApiError, Pattern, PatternError};
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use std::fmt::{self, Display};
 use std::marker::PhantomData;
@@ -202,6 +203,30 @@ impl FromStr for Network {
     }
 }
 
+/// A path template of the operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Template(pub(crate) Pattern);
+
+impl FromStr for Template {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.parse().map(Self).map_err(|error: PatternError| error.to_string())
+    }
+}
+
+/// Where the app describes its routes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Description(pub(crate) OpenApi);
+
+impl FromStr for Description {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.parse().map(Self).map_err(|error: OpenApiError| error.to_string())
+    }
+}
+
 /// Text that can be handed to a process: an argument, the value of a variable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Text(pub(crate) String);
@@ -325,6 +350,8 @@ read_from_yaml_scalars! {
     [] Level, "a level, for example info";
     [] Place, "off, -, stderr, or the path of a file";
     [] Network, "a network, for example 10.0.0.0/8";
+    [] Template, "a path pattern, for example /users/{id}";
+    [] Description, "a path, for example /openapi.json, or off";
     [] Text, "text";
     [] VariableName, "the name of a variable";
     [] PoolName, "the name of a pool";

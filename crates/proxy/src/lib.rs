@@ -26,5 +26,5 @@ mod watch;
 pub use listener::{BindError, Endpoint, EndpointError, Listeners};
 pub use metrics::Metrics;
 pub use options::{Limits, Options, Timeouts};
-pub use route::{Pattern, PatternError, RouteTable, Routing};
+pub use route::{OpenApi, OpenApiError, Pattern, PatternError, RouteTable, Routing};
 pub use server::{Running, start};

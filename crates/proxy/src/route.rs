@@ -15,6 +15,8 @@
 //!
 //! *Proven* is a route that an app answered with success (`proves`): made-up paths are answered 404, and stay nameless.
 
+pub(crate) mod discovery;
+mod openapi;
 pub(crate) mod replica;
 mod shape;
 mod template;
@@ -26,6 +28,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub use openapi::{OpenApi, OpenApiError};
 pub use template::{Pattern, PatternError};
 
 /// What the operator decided about routes.
@@ -33,6 +36,8 @@ pub use template::{Pattern, PatternError};
 pub struct Routing {
     /// Path templates that go before all others.
     pub patterns: Vec<Pattern>,
+    /// Where the app describes its routes.
+    pub openapi: OpenApi,
 }
 
 /// The routes of one app, the same for all threads. Clones are cheap and mean the same table.
@@ -43,6 +48,7 @@ pub struct RouteTable {
 
 #[derive(Debug)]
 struct Shared {
+    openapi: OpenApi,
     patterns: Templates,
     /// Random, so that nobody outside can choose who shares a route.
     hasher: RandomState,
@@ -78,6 +84,7 @@ impl RouteTable {
         }
         Self {
             shared: Arc::new(Shared {
+                openapi: routing.openapi.clone(),
                 patterns,
                 hasher: RandomState::new(),
                 version: AtomicU32::new(0),
@@ -98,6 +105,18 @@ impl RouteTable {
     pub fn names(&self) -> Vec<(RouteId, String)> {
         let names = self.state().names.clone();
         names.iter().zip(0..).map(|(name, id)| (RouteId(id), name.to_string())).collect()
+    }
+
+    /// Where the app describes its routes.
+    fn openapi(&self) -> &OpenApi {
+        &self.shared.openapi
+    }
+
+    /// From now on these are the templates of the app's own document.
+    fn describe(&self, document: Templates) {
+        let mut state = self.state();
+        state.document = Arc::new(document);
+        self.shared.version.fetch_add(1, Ordering::Release);
     }
 
     /// The id of a route that has none yet, if it may have one of its own.
@@ -269,6 +288,12 @@ impl Verbs {
 
     fn count(self) -> usize {
         self.0.count_ones() as usize
+    }
+}
+
+impl FromIterator<Verb> for Verbs {
+    fn from_iter<T: IntoIterator<Item = Verb>>(verbs: T) -> Self {
+        Self(verbs.into_iter().fold(0, |set, verb| set | 1 << verb as u8))
     }
 }
 

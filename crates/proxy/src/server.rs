@@ -6,6 +6,7 @@ use crate::forward;
 use crate::listener::{Acceptor, Endpoint, Listeners};
 use crate::metrics::Metrics;
 use crate::request::Origin;
+use crate::route::discovery;
 use crate::shard::Shard;
 use crate::watch::{Phase, Watch};
 use crate::{BindError, Options};
@@ -59,7 +60,15 @@ pub fn start(pool: &Pool, options: &Options, metrics: &Metrics, listeners: Liste
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let shard = Arc::new(Shard::new(pool.clone(), options.clone(), metrics.clone(), number));
         let stage = stage.subscribe();
-        let body = move || runtime.block_on(run(shard, acceptors, stage));
+        let body = move || {
+            runtime.block_on(async {
+                let mut errands = JoinSet::new();
+                if number == 0 {
+                    errands.spawn(discovery::follow(Arc::clone(&shard)));
+                }
+                run(shard, acceptors, stage, errands).await;
+            });
+        };
         threads.push(std::thread::Builder::new().name(format!("proxy-{number}")).spawn(body)?);
     }
     Ok(Running { endpoints, stage, threads })
@@ -90,8 +99,13 @@ impl Running {
     }
 }
 
-/// The life of one thread.
-async fn run(shard: Arc<Shard>, acceptors: Vec<Acceptor>, mut stage: watch::Receiver<Stage>) {
+/// The life of one thread. Its errands end when the service does.
+async fn run(
+    shard: Arc<Shard>,
+    acceptors: Vec<Acceptor>,
+    mut stage: watch::Receiver<Stage>,
+    errands: JoinSet<()>,
+) {
     let mut connections = JoinSet::new();
     let mut doors = Vec::new();
     for acceptor in acceptors {
@@ -122,6 +136,7 @@ async fn run(shard: Arc<Shard>, acceptors: Vec<Acceptor>, mut stage: watch::Rece
             _ = sweep.tick() => shard.sweep(),
         }
     }
+    drop(errands);
     // What waits in the kernel's queue was promised a connection.
     while let Some(Ok((stream, peer))) = poll_once(accept(&doors)).await {
         connections.spawn(serve(Arc::clone(&shard), stream, peer, stage.clone()));

@@ -2,6 +2,7 @@
 
 use super::Verbs;
 use super::shape::is_ambiguous;
+use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -19,24 +20,24 @@ pub struct Pattern {
 #[non_exhaustive]
 pub enum PatternError {
     /// It does not begin with a slash.
-    #[error("{0:?} is no path pattern: begin with a slash, as in /users/{{id}}")]
+    #[error("'{0}' is no path pattern: begin with a slash, as in /users/{{id}}")]
     NoSlash(String),
     /// A `*` that is not all of the last segment.
-    #[error("{0:?}: a * stands for the rest of a path, so write it as the last segment, as in /static/*")]
+    #[error("'{0}': a * stands for the rest of a path, so write it as the last segment, as in /static/*")]
     Star(String),
     /// Braces that do not pair up, or two placeholders without anything between them.
     #[error(
-        "{0:?}: write each placeholder as {{name}}, and something between two in one segment, as in {{a}}-{{b}}"
+        "'{0}': write each placeholder as {{name}}, and something between two in one segment, as in {{a}}-{{b}}"
     )]
     Braces(String),
     /// A query, a fragment, a space, or what servers read in several ways.
     #[error(
-        "{0:?} matches no request: write the path alone, without ? # ; \\ // /./ and /../, and anything but plain \
+        "'{0}' matches no request: write the path alone, without ? # ; \\ // /./ and /../, and anything but plain \
          characters as clients send it (%20 for a space)"
     )]
     NoPath(String),
     /// Too long to be a name.
-    #[error("{0:?} is too long: at most {LONGEST} bytes and {MOST_SEGMENTS} segments; shorten its end to /*")]
+    #[error("'{0}' is too long: at most {LONGEST} bytes and {MOST_SEGMENTS} segments; shorten its end to /*")]
     TooLong(String),
 }
 
@@ -74,6 +75,12 @@ impl FromStr for Pattern {
             });
         }
         Ok(Self { text: text.into(), segments })
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
     }
 }
 
@@ -146,6 +153,11 @@ impl Templates {
         let under = |prefix: &String| path.strip_prefix(prefix.as_str())?.strip_prefix('/');
         let mut paths = path.strip_prefix('/').into_iter().chain(self.prefixes.iter().filter_map(under));
         paths.find_map(|path| self.root.find(Some(path)))
+    }
+
+    /// Paths may begin with this prefix, which belongs to no template: `/api`, without a slash at its end.
+    pub(crate) fn also_under(&mut self, prefix: &str) {
+        self.prefixes.push(prefix.to_owned());
     }
 
     /// How many routes they declare.

@@ -186,6 +186,78 @@ fn patterns_that_match_nothing_are_refused_with_the_remedy() {
 }
 
 #[test]
+fn the_place_of_the_document_is_a_path_or_off() {
+    assert_eq!("off".parse(), Ok(OpenApi::Off));
+    assert_eq!("/v3/api-docs".parse(), Ok(OpenApi::At("/v3/api-docs".to_owned())));
+    for wrong in ["openapi.json", "", "http://localhost/openapi.json", "/a b", "/a#b"] {
+        let error = wrong.parse::<OpenApi>().expect_err(wrong).to_string();
+        assert!(error.contains("write a path such as /openapi.json, or off"), "{error}");
+    }
+}
+
+#[test]
+fn the_apps_own_document_tells_routes_apart() {
+    let table = table(&["/users/{who}/avatar"]);
+    let mut routes = Replica::new(table.clone());
+    // Before the document is there.
+    assert_eq!(table.name(id(&mut routes, "GET", "/users/ada")), "GET /users/ada");
+    table.describe(openapi::read(DOCUMENT.as_bytes()).expect("a document"));
+    for (method, path, expected) in [
+        ("GET", "/users/ada", "GET /users/{id}"),
+        ("GET", "/users/17", "GET /users/{id}"),
+        ("HEAD", "/users/bob", "GET /users/{id}"),
+        ("DELETE", "/users/bob", "DELETE /users/{id}"),
+        ("GET", "/users/me", "GET /users/me"),
+        ("GET", "/users/ada/avatar", "GET /users/{who}/avatar"),
+        ("GET", "/v1/users/ada", "GET /users/{id}"),
+        ("GET", "/v2/x/users/ada", "GET /users/{id}"),
+        ("GET", "/v3/users/ada", "GET /v3/users/ada"),
+        ("GET", "/reports/2026.pdf", "GET /reports/{year}.pdf"),
+        ("GET", "/gr%C3%B6%C3%9Fe", "GET /gr%C3%B6%C3%9Fe"),
+        ("GET", "/elsewhere/17", "GET /elsewhere/{}"),
+    ] {
+        assert_eq!(table.name(id(&mut routes, method, path)), expected, "{method} {path}");
+    }
+    // The next version of the app.
+    table.describe(openapi::read(br#"{"paths": {"/users/{name}": {"get": {}}}}"#).expect("a document"));
+    assert_eq!(table.name(id(&mut routes, "GET", "/users/ada")), "GET /users/{name}");
+    assert_eq!(table.name(id(&mut routes, "GET", "/users/me")), "GET /users/{name}");
+}
+
+#[test]
+fn documents_are_read_leniently_and_nonsense_is_refused() {
+    let read = |text: &str| openapi::read(text.as_bytes());
+    let declared = |text: &str| read(text).map(|templates| templates.declared()).expect("a document");
+    assert_eq!(declared(DOCUMENT), 5);
+    assert_eq!(
+        declared(r#"{"swagger": "2.0", "basePath": "/v1/", "paths": {"/a": {"get": 1, "post": []}}}"#),
+        2
+    );
+    assert_eq!(declared(r#"{"paths": {"/a": {"get": {}}}, "servers": {"url": 3}, "basePath": null}"#), 1);
+    let many: Vec<_> = (0..5000).map(|number| format!(r#""/p{number}": {{"get": {{}}}}"#)).collect();
+    assert_eq!(declared(&format!(r#"{{"paths": {{{}}}}}"#, many.join(","))), 4096);
+    let deep = format!(
+        r#"{{"x": {}{}, "paths": {{"/a": {{"get": {{}}}}}}}}"#,
+        "[".repeat(100_000),
+        "]".repeat(100_000)
+    );
+    assert_eq!(declared(&deep), 1);
+    for nonsense in [
+        "",
+        "<!doctype html>",
+        "[]",
+        "{}",
+        r#"{"paths": []}"#,
+        r#"{"paths": {}}"#,
+        r#"{"paths": {"/a": {}}}"#,
+        "\u{0}",
+    ] {
+        assert!(read(nonsense).is_err(), "{nonsense}");
+    }
+    assert!(openapi::read(&[0xff, 0xfe]).is_err());
+}
+
+#[test]
 fn head_is_get_and_invented_methods_are_one() {
     let mut routes = Replica::new(RouteTable::default());
     assert_eq!(id(&mut routes, "HEAD", "/a"), id(&mut routes, "GET", "/a"));
@@ -330,9 +402,25 @@ fn cost<'a>(mut paths: impl Iterator<Item = &'a str>, routes: &mut Replica) -> u
     runs.min().unwrap_or_default()
 }
 
+const DOCUMENT: &str = r#"{
+    "openapi": "3.1.0",
+    "servers": [{"url": "/v1/"}, {"url": "https://example.org/v2/x"}, {"url": "/"}, {"url": "{scheme}://a/b"}],
+    "paths": {
+        "x-generated": "by hand",
+        "/users/{id}": {"get": {}, "head": {}, "delete": {}, "summary": "one", "parameters": []},
+        "/users/me": {"get": {"nested": [[[{}]]]}},
+        "/reports/{year}.pdf": {"get": null},
+        "/größe": {"get": {}},
+        "/broken/{a}{b}": {"get": {}},
+        "no/slash": {"get": {}},
+        "/odd": "not an object",
+        "/nothing": {}
+    }
+}"#;
+
 fn table(patterns: &[&str]) -> RouteTable {
     let patterns = patterns.iter().map(|pattern| pattern.parse().expect("a pattern")).collect();
-    RouteTable::new(&Routing { patterns })
+    RouteTable::new(&Routing { patterns, openapi: OpenApi::Off })
 }
 
 fn id(routes: &mut Replica, method: &str, path: &str) -> RouteId {

@@ -1,0 +1,146 @@
+//! Asks the workers for the app's OpenAPI document, and keeps the route table up to date with it.
+//!
+//! An ordinary lease on an ordinary worker, so that what a worker does for it counts like any other load; but it is not a
+//! client's request: it appears in no metric and in no access log, and nobody waits for it. Whatever comes of it is one
+//! line in the log. Asked for when the first worker serves, and again a minute after a new one began to (it may be a
+//! new version of the app). An app that has no document is not asked again.
+
+use super::openapi::{self, OpenApi, Unreadable};
+use crate::shard::Shard;
+use bytes::Bytes;
+use http::header::{CONNECTION, HOST, USER_AGENT};
+use http::{Method, Request, StatusCode};
+use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use policy::{Outcome, Phase, WorkerId};
+use std::sync::Arc;
+use std::time::Duration;
+use supervisor::{Address, Unavailable};
+use tokio::time::{sleep, timeout};
+
+/// Why there is no document.
+#[derive(Debug, thiserror::Error)]
+enum Missing {
+    #[error("a worker answers {0}")]
+    Absent(StatusCode),
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
+    #[error("it is longer than {} MiB", LONGEST >> 20)]
+    TooLong,
+    #[error("it did not come within {} s", PATIENCE.as_secs())]
+    Slow,
+    #[error("the worker broke off: {0}")]
+    Broken(Box<dyn std::error::Error + Send + Sync>),
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+/// Follows the app's document for as long as the app has one.
+pub(crate) async fn follow(shard: Arc<Shard>) {
+    let table = &shard.options.routes;
+    let OpenApi::At(target) = table.openapi() else { return };
+    let mut asked = Vec::new();
+    loop {
+        let mut serving = newcomers(&shard, &asked).await;
+        if !asked.is_empty() {
+            // Where one is replaced, others often follow.
+            sleep(AT_MOST_EVERY).await;
+            serving = serving_workers(&shard);
+        }
+        asked = serving;
+        match fetch(&shard, target).await {
+            Ok(templates) => {
+                let routes = templates.declared();
+                table.describe(templates);
+                tracing::info!("the app's OpenAPI document at {target} declares {routes} routes");
+            }
+            Err(reason @ (Missing::Absent(_) | Missing::Unreadable(_))) => {
+                tracing::info!(
+                    "no OpenAPI document at {target} ({reason}): routes are told by the shape of paths; \
+                     --openapi PATH says where it is, --openapi off that there is none"
+                );
+                return;
+            }
+            Err(reason @ Missing::TooLong) => {
+                tracing::warn!("the OpenAPI document at {target} is not used: {reason}");
+                return;
+            }
+            Err(reason @ (Missing::Slow | Missing::Broken(_) | Missing::Unavailable(_))) => {
+                tracing::warn!(
+                    "the OpenAPI document at {target} is not used until another worker starts: {reason}"
+                );
+            }
+        }
+    }
+}
+
+/// The workers that serve, as soon as one of them is new.
+async fn newcomers(shard: &Shard, known: &[WorkerId]) -> Vec<WorkerId> {
+    loop {
+        let serving = serving_workers(shard);
+        if serving.iter().any(|worker| !known.contains(worker)) {
+            return serving;
+        }
+        // A change between the look and the wait is seen at the next look.
+        let _ = timeout(LOOK_EVERY, shard.pool.changed()).await;
+    }
+}
+
+fn serving_workers(shard: &Shard) -> Vec<WorkerId> {
+    let workers = shard.pool.status().workers;
+    workers.iter().filter(|worker| worker.phase == Phase::Serving).map(|worker| worker.id).collect()
+}
+
+async fn fetch(shard: &Shard, target: &str) -> Result<super::Templates, Missing> {
+    let path = target.split('?').next().unwrap_or(target);
+    let lease = shard.pool.claim(shard.route(&Method::GET, path).id).await?;
+    let text = ask(lease.address(), target).await?;
+    lease.finish(Outcome::Completed);
+    // Up to LONGEST bytes of JSON: not on the thread that serves clients.
+    let read = tokio::task::spawn_blocking(move || openapi::read(&text)).await;
+    Ok(read.map_err(|panic| Missing::Broken(panic.into()))??)
+}
+
+/// One request on a connection of its own.
+async fn ask(address: &Address, target: &str) -> Result<Bytes, Missing> {
+    timeout(PATIENCE, converse(address, target)).await.unwrap_or(Err(Missing::Slow))
+}
+
+async fn converse(address: &Address, target: &str) -> Result<Bytes, Missing> {
+    let broken = |error: hyper::Error| Missing::Broken(error.into());
+    let stream = address.connect().await.map_err(|error| Missing::Broken(error.into()))?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+    let request = Request::get(target)
+        .header(HOST, "localhost")
+        .header(USER_AGENT, "antifreeze")
+        .header(CONNECTION, "close")
+        .body(Empty::<Bytes>::new())
+        .map_err(|error| Missing::Broken(error.into()))?;
+    let exchange = async move {
+        let response = sender.send_request(request).await.map_err(broken)?;
+        match response.status() {
+            StatusCode::OK => {}
+            status if status.is_server_error() => return Err(Missing::Broken(status.to_string().into())),
+            status => return Err(Missing::Absent(status)),
+        }
+        let body = Limited::new(response.into_body(), LONGEST).collect().await;
+        body.map(http_body_util::Collected::to_bytes).map_err(|error| match error.is::<LengthLimitError>() {
+            true => Missing::TooLong,
+            false => Missing::Broken(error),
+        })
+    };
+    // The connection ends with the exchange: nobody is left to send on it or to read from it.
+    let (_, answer) = tokio::join!(connection, exchange);
+    answer
+}
+
+/// The document of an app with a thousand routes has about 2 MB.
+const LONGEST: usize = 4 << 20;
+/// Frameworks build the document at the first request for it: seconds for a big app.
+const PATIENCE: Duration = Duration::from_secs(10);
+const AT_MOST_EVERY: Duration = Duration::from_secs(60);
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests;
