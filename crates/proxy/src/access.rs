@@ -97,7 +97,8 @@ pub(crate) fn note_unread(
     let line = shard.options.log.as_ref().filter(|log| log.has_access()).map(|_| Box::new(unknown(origin)));
     let (shard, watch) = (Arc::clone(shard), Arc::clone(watch));
     let (status, reason) = (Some(status), Some(reason));
-    drop(Record { shard, watch, began: Instant::now(), status, bytes: 0, whole: true, reason, line });
+    let began = watch.now();
+    drop(Record { shard, watch, began, status, bytes: 0, whole: true, reason, line });
 }
 
 /// A line that says who, and no more.
@@ -143,7 +144,9 @@ impl Drop for Record {
             Some(status) if self.whole || self.reason.is_some() => status.as_u16(),
             Some(_) | None => CLIENT_CLOSED,
         };
-        let took = self.began.elapsed();
+        // Not only polls end requests: whatever drops the connection does.
+        self.watch.tick();
+        let took = self.watch.now() - self.began;
         self.watch.enter(Phase::Idle);
         self.shard.count_request(status, took);
         if let (Some(mut line), Some(log)) = (self.line.take(), &self.shard.options.log) {

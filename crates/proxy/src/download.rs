@@ -139,7 +139,7 @@ impl FromWorker {
         if let Some(mut hold) = self.hold.take() {
             let worker = hold.lease.worker();
             if hold.upstream.is_usable() {
-                hold.shard.put_idle(worker, hold.upstream);
+                hold.shard.put_idle(worker, hold.upstream, self.watch.now());
             }
             hold.lease.finish(Outcome::Completed);
         }

@@ -24,7 +24,6 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use supervisor::Lease;
-use tokio::time::Instant;
 
 /// Answers one request: by a worker, or by an error of our own.
 pub(crate) async fn serve(
@@ -37,7 +36,7 @@ pub(crate) async fn serve(
     let mut record = Box::new(Record {
         shard: Arc::clone(&shard),
         watch: Arc::clone(&watch),
-        began: Instant::now(),
+        began: watch.now(),
         status: None,
         bytes: 0,
         whole: false,
@@ -91,14 +90,14 @@ async fn forward(
 
     for _ in 0..ATTEMPTS {
         watch.enter(Phase::Queue);
-        let asked = Instant::now();
+        let asked = watch.now();
         let lease = shard.pool.claim(route.id).await.map_err(Error::Unavailable)?;
-        let assigned = Instant::now();
+        let assigned = watch.now();
         record.note_worker(lease.worker(), assigned - asked);
         watch.enter(Phase::Answer);
         match exchange(shard, watch, record, lease, request).await? {
             Exchanged::Answered(response, upstream, lease) => {
-                record.note_answer(assigned.elapsed());
+                record.note_answer(watch.now() - assigned);
                 route.answered(response.status());
                 return answer(shard, watch, &wishes, response, upstream, lease, client);
             }

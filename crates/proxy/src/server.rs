@@ -179,10 +179,15 @@ async fn serve(shard: Arc<Shard>, stream: Stream, peer: Option<IpAddr>, mut stag
         .with_upgrades();
 
     let mut alarm = pin!(sleep_until(watch.deadline().unwrap_or_else(far)));
+    let stage_changes = stage.clone();
     let mut draining = pin!(stage.wait_for(|stage| *stage > Stage::Serving));
     let mut told = false;
+    // Whether both wait to wake this task: then there is no need to poll them until one may be due.
+    let mut armed = false;
     let ending = poll_fn(|cx| {
-        if !told && draining.as_mut().poll(cx).is_ready() {
+        watch.tick();
+        let may_drain = !armed || stage_changes.has_changed().unwrap_or(true);
+        if !told && may_drain && draining.as_mut().poll(cx).is_ready() {
             told = true;
             Pin::new(&mut connection).graceful_shutdown();
         }
@@ -196,11 +201,15 @@ async fn serve(shard: Arc<Shard>, stream: Stream, peer: Option<IpAddr>, mut stag
             if deadline.is_some_and(|deadline| deadline < alarm.deadline()) {
                 alarm.as_mut().reset(deadline.unwrap_or_else(far));
             }
-            if alarm.as_mut().poll(cx).is_pending() {
+            if armed && watch.now() < alarm.deadline() {
+                return Poll::Pending;
+            }
+            armed = alarm.as_mut().poll(cx).is_pending();
+            if armed {
                 return Poll::Pending;
             }
             match deadline {
-                Some(deadline) if deadline <= Instant::now() => match watch.phase() {
+                Some(deadline) if deadline <= watch.now() => match watch.phase() {
                     // The request's own task answers these, and looks at the watch when it is polled.
                     Phase::Upload | Phase::Answer => {
                         watch.expire();

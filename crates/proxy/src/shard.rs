@@ -12,6 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use supervisor::Pool;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 /// One thread's part of the proxy. The lock is only for the compiler: no other thread ever takes it.
 #[derive(Debug)]
@@ -52,8 +53,8 @@ impl Shard {
         self.state().idle.take(worker)
     }
 
-    pub(crate) fn put_idle(&self, worker: WorkerId, connection: Box<Upstream>) {
-        self.state().idle.put(worker, connection);
+    pub(crate) fn put_idle(&self, worker: WorkerId, connection: Box<Upstream>, now: Instant) {
+        self.state().idle.put(worker, connection, now);
     }
 
     /// Starts a tunnel that outlives its request, and its client's HTTP connection.

@@ -98,7 +98,7 @@ impl Idle {
     }
 
     /// Keeps a connection for the next request.
-    pub(crate) fn put(&mut self, worker: WorkerId, mut connection: Box<Upstream>) {
+    pub(crate) fn put(&mut self, worker: WorkerId, mut connection: Box<Upstream>, now: Instant) {
         let index = worker.slot.index();
         if self.slots.len() <= index {
             self.slots.resize_with(index + 1, Lane::default);
@@ -109,7 +109,7 @@ impl Idle {
         }
         if lane.life == worker.life && lane.connections.len() < MOST_IDLE {
             connection.reused = true;
-            connection.idle_since = Instant::now();
+            connection.idle_since = now;
             lane.connections.push(connection);
         }
     }

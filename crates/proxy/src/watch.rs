@@ -33,6 +33,8 @@ pub(crate) enum Phase {
 pub(crate) struct Watch {
     timeouts: Timeouts,
     began: Instant,
+    /// Nanoseconds since `began`, at the last look at the clock.
+    now: AtomicU64,
     phase: AtomicU8,
     /// Nanoseconds since `began`.
     since: AtomicU64,
@@ -53,12 +55,25 @@ impl Watch {
         Self {
             timeouts,
             began: Instant::now(),
+            now: AtomicU64::new(0),
             phase: AtomicU8::new(Phase::Idle as u8),
             since: AtomicU64::new(0),
             expired: AtomicU8::new(NOT_EXPIRED),
             unread: AtomicBool::new(false),
             closing: AtomicBool::new(false),
         }
+    }
+
+    /// Looks at the clock. The connection's task does so once whenever it is polled: nothing waits within a poll, and a
+    /// request would otherwise ask for the time at each of its dozen steps.
+    pub(crate) fn tick(&self) {
+        let now = u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.now.store(now, Ordering::Relaxed);
+    }
+
+    /// The time of the last look.
+    pub(crate) fn now(&self) -> Instant {
+        self.began + Duration::from_nanos(self.now.load(Ordering::Relaxed))
     }
 
     /// A request begins: whatever an earlier one met is history.
@@ -70,11 +85,10 @@ impl Watch {
     /// From now on the connection waits for this.
     pub(crate) fn enter(&self, phase: Phase) {
         self.phase.store(phase as u8, Ordering::Relaxed);
-        let since = u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.since.store(since, Ordering::Relaxed);
+        self.since.store(self.now.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
-    /// As [`enter`](Self::enter), from one phase alone and without reading the clock otherwise.
+    /// As [`enter`](Self::enter), from one phase alone.
     pub(crate) fn advance(&self, from: Phase, to: Phase) {
         if self.phase() == from {
             self.enter(to);
@@ -184,6 +198,7 @@ mod tests {
             (Phase::Tunnel, None),
         ] {
             tokio::time::advance(7 * SECOND).await;
+            watch.tick();
             watch.enter(phase);
             assert_eq!(watch.deadline().map(|deadline| deadline - Instant::now()), expected, "{phase:?}");
         }
@@ -195,6 +210,7 @@ mod tests {
         watch.enter(Phase::Download);
         let first = watch.deadline().expect("it has a limit");
         tokio::time::advance(9 * SECOND).await;
+        watch.tick();
         watch.advance(Phase::Answer, Phase::Upload);
         assert_eq!(watch.deadline(), Some(first), "it is not in that phase");
         watch.advance(Phase::Download, Phase::Download);
