@@ -138,7 +138,7 @@ impl FromWorker {
     fn finish(&mut self) {
         if let Some(mut hold) = self.hold.take() {
             let worker = hold.lease.worker();
-            if hold.upstream.is_usable() {
+            if hold.upstream.is_free() {
                 hold.shard.put_idle(worker, hold.upstream, self.watch.now());
             }
             hold.lease.finish(Outcome::Completed);

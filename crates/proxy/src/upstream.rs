@@ -52,7 +52,13 @@ impl Upstream {
         Ok(Box::new(Self { sender, connection, meter, reused: false, idle_since: Instant::now() }))
     }
 
-    /// Whether it can carry another request. Afterwards nobody is woken by what happens to it.
+    /// Whether its answer is over and it can carry another request. A poll may bring that about.
+    pub(crate) fn is_free(&mut self) -> bool {
+        (self.sender.is_ready() || self.is_usable()) && !self.meter.is_deaf()
+    }
+
+    /// Whether it can still carry a request after it was idle. Nobody is woken by what happens to it until it is polled
+    /// again.
     pub(crate) fn is_usable(&mut self) -> bool {
         quietly(|cx| self.connection.poll(cx)).is_pending() && self.sender.is_ready() && !self.meter.is_deaf()
     }
