@@ -33,7 +33,7 @@ fn the_status_tells_the_truth_about_each_worker() {
 
 #[test]
 fn a_stopped_worker_is_seen_as_frozen_and_the_pool_as_unready() {
-    let program = Program::start(&["demo", "--workers", "1"]);
+    let program = Program::start(&["demo", "--workers", "1", "--surge", "0"]);
     until("it is ready", || (program.ask("/readyz").status == 200).then_some(()));
     let pid = workers(&program)[0]["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok()).expect("a pid");
     signal_process(pid, "STOP");

@@ -103,6 +103,7 @@ fn behind(routes: &RouteTable, act: impl FnOnce(&str) + Send + 'static) {
     let uvicorn = format!("{tests}/.venv/bin/uvicorn");
     assert!(Path::new(&uvicorn).exists(), "{uvicorn} is missing: tests/run makes it");
     let options = PoolOptions {
+        route_names: supervisor::RouteNames::default(),
         name: "app".to_owned(),
         command: vec![uvicorn, "fastapi_app:app".to_owned()],
         directory: Some(format!("{tests}/apps").into()),

@@ -47,17 +47,16 @@ fn serve(
     when_it_listens: impl FnOnce(&[Endpoint]),
 ) -> anyhow::Result<ExitCode> {
     let sentinel = vec![std::env::current_exe()?.to_string_lossy().into_owned(), "sentinel".to_owned()];
-    let options = PoolOptions { sentinel: Some(sentinel), ..settings.pool.options(log.clone()) };
     let Settings { listeners, admin, threads, trusted_proxies, pool, routing, timeouts, limits, log: _ } =
         settings;
-    let drain = pool.policy.stop.drain_timeout;
-    let proxy_options = Options {
-        timeouts,
-        limits,
-        trusted_proxies,
-        log: Some(log.clone()),
-        routes: RouteTable::new(&routing),
+    let routes = RouteTable::new(&routing);
+    let route_names = {
+        let routes = routes.clone();
+        supervisor::RouteNames(Arc::new(move |route| routes.name(route)))
     };
+    let options = PoolOptions { sentinel: Some(sentinel), route_names, ..pool.options(log.clone()) };
+    let drain = pool.policy.stop.drain_timeout;
+    let proxy_options = Options { timeouts, limits, trusted_proxies, routes, log: Some(log.clone()) };
     let listeners = Listeners::bind(&listeners, usize::from(threads.get()))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {

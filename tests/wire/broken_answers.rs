@@ -64,7 +64,9 @@ fn an_answer_that_is_no_http_becomes_a_502_and_leaks_nothing() {
     let grown = rig.memory().saturating_sub(before);
     assert!(grown < 4 * 1024, "they cost {grown} KiB");
     let executed = rig.executed().len();
-    assert_eq!(executed, table.len(), "each was sent once");
+    // Where the connection ended before the head did, the worker may have died: a GET gets one more try.
+    let ended = table.iter().filter(|(what, _)| what.starts_with("an end")).count();
+    assert_eq!(executed, table.len() + ended);
 }
 
 #[test]

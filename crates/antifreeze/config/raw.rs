@@ -8,8 +8,8 @@
 //! README.md's table; tests fail until each has it.
 
 use super::word::{
-    Assignment, Auto, Description, Level, Limit, LogFormat, Network, Number, Place, PoolName, Question, Size,
-    Template, Text, Time, VariableName, Workers, scalar,
+    Assignment, Auto, Description, Isolating, Level, Limit, LogFormat, Network, Number, Place, PoolName,
+    Question, Size, Template, Text, Time, UrlPath, VariableName, Workers, scalar,
 };
 use clap::Args;
 use console::Admin;
@@ -102,6 +102,15 @@ pub(crate) struct Pool {
     /// Requests one worker may hold at once; 1 for a worker that serves one at a time
     #[arg(long = "max-in-flight", id = "pool.max_in_flight", value_name = "N")]
     pub(crate) max_in_flight: Option<Number<NonZeroU32, 1, 1_000_000>>,
+    /// Booted workers in reserve, which step in for those that freeze or die
+    #[arg(long = "spare", id = "pool.spare", value_name = "N")]
+    pub(crate) spare: Option<Number<u16, 0, 16>>,
+    /// Workers that may be started beyond the others while as many are frozen
+    #[arg(long = "surge", id = "pool.surge", value_name = "N")]
+    pub(crate) surge: Option<Number<u16, 0, 16>>,
+    /// auto: no route may take every worker, and one that froze a worker is confined; off: none of that
+    #[arg(long = "isolation", id = "pool.isolation", value_name = "auto|off")]
+    pub(crate) isolation: Option<Isolating>,
     /// Where workers run, if not in the folder that antifreeze was started in
     #[arg(long = "directory", id = "pool.directory", value_name = "FOLDER")]
     pub(crate) directory: Option<PathBuf>,
@@ -197,7 +206,7 @@ pub(crate) struct Stop {
 
 /// `routing`: which requests are expected to behave alike.
 #[derive(Debug, Default, Args, Deserialize)]
-#[serde(default, deny_unknown_fields, expecting = "a mapping with patterns and openapi")]
+#[serde(default, deny_unknown_fields, expecting = "a mapping with patterns, openapi and health")]
 #[command(next_help_heading = "Routes")]
 pub(crate) struct Routing {
     /// A path pattern whose requests are one route, as in /users/{name} or /static/*; may be repeated
@@ -206,6 +215,9 @@ pub(crate) struct Routing {
     /// The path of the app's OpenAPI document, which a worker is asked for to learn the routes; or off
     #[arg(long = "openapi", id = "routing.openapi", value_name = "PATH")]
     pub(crate) openapi: Option<Description>,
+    /// A path of the app's own health checks, which do not wait behind the queue; may be repeated
+    #[arg(long = "health-path", id = "routing.health", value_name = "PATH", value_delimiter = ',')]
+    pub(crate) health: Option<Vec<UrlPath>>,
 }
 
 /// `timeouts`: when the proxy stops waiting.

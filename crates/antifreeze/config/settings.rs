@@ -6,7 +6,7 @@ use crate::units::{show_duration, show_size};
 use console::Admin;
 use ipnet::IpNet;
 use logs::{Log, LogOptions};
-use policy::PoolConfig;
+use policy::{Isolation, PoolConfig};
 use proxy::{Endpoint, Limits, Routing, Timeouts};
 use std::num::NonZeroU16;
 use std::path::PathBuf;
@@ -216,6 +216,9 @@ impl Settings {
             ("trusted_proxies", join(&self.trusted_proxies)),
             ("pool.workers", count(policy.workers)),
             ("pool.max_in_flight", policy.max_in_flight.to_string()),
+            ("pool.spare", policy.spare.to_string()),
+            ("pool.surge", policy.surge.to_string()),
+            ("pool.isolation", show_isolation(policy.isolation).to_owned()),
             (
                 "pool.directory",
                 pool.directory.as_ref().map(|path| path.display().to_string()).unwrap_or_default(),
@@ -238,6 +241,7 @@ impl Settings {
             ("pool.stop.grace", show_duration(policy.stop.grace)),
             ("routing.patterns", join(&self.routing.patterns)),
             ("routing.openapi", self.routing.openapi.to_string()),
+            ("routing.health", join(&self.routing.health)),
             ("timeouts.header", limit(self.timeouts.header)),
             ("timeouts.body_idle", limit(self.timeouts.body_idle)),
             ("timeouts.response_start", limit(self.timeouts.response_start)),
@@ -268,6 +272,7 @@ impl Pool {
             probe: self.probe.clone(),
             runtime_directory: self.runtime_directory.clone(),
             keep_alive: self.keep_alive,
+            route_names: supervisor::RouteNames::default(),
             sentinel: None,
             log,
         }
@@ -297,6 +302,9 @@ impl Pool {
         let policy = &mut self.policy;
         choose(&mut policy.workers, given.workers.map(|workers| or_processors(workers.0, processors)));
         choose(&mut policy.max_in_flight, given.max_in_flight.map(|most| most.0));
+        choose(&mut policy.spare, given.spare.map(|spare| spare.0));
+        choose(&mut policy.surge, given.surge.map(|surge| surge.0));
+        choose(&mut policy.isolation, given.isolation.map(|isolation| isolation.0));
         choose(&mut policy.queue.limit, given.queue.limit.map(|limit| limit.0));
         choose(&mut policy.queue.timeout, given.queue.timeout.map(|time| time.0));
         choose(&mut policy.freeze.suspect_after, given.freeze.suspect_after.map(|time| time.0));
@@ -316,6 +324,15 @@ fn take_routing(routing: &mut Routing, given: &raw::Routing) {
     let patterns = given.patterns.as_ref();
     choose(&mut routing.patterns, patterns.map(|all| all.iter().map(|one| one.0.clone()).collect()));
     choose(&mut routing.openapi, given.openapi.clone().map(|place| place.0));
+    let health = given.health.as_ref();
+    choose(&mut routing.health, health.map(|all| all.iter().map(|one| one.0.clone()).collect()));
+}
+
+fn show_isolation(isolation: Isolation) -> &'static str {
+    match isolation {
+        Isolation::Auto => "auto",
+        Isolation::Off => "off",
+    }
 }
 
 fn take_timeouts(timeouts: &mut Timeouts, given: &raw::Timeouts) {

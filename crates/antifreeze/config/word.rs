@@ -7,6 +7,7 @@
 use crate::units;
 use ipnet::IpNet;
 use logs::{AccessTarget, Filter, Format, FormatError};
+use policy::Isolation;
 use proxy::{OpenApi, OpenApiError, Pattern, PatternError};
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use std::fmt::{self, Display};
@@ -215,6 +216,36 @@ impl FromStr for Template {
     }
 }
 
+/// Whether routes are kept from taking every worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Isolating(pub(crate) Isolation);
+
+impl FromStr for Isolating {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self(Isolation::Auto)),
+            "off" => Ok(Self(Isolation::Off)),
+            _ => Err(format!("'{text}' is neither auto nor off")),
+        }
+    }
+}
+
+/// The path of a URL.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct UrlPath(pub(crate) String);
+
+impl FromStr for UrlPath {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let fits = text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'?');
+        fits.then(|| Self(text.to_owned()))
+            .ok_or_else(|| format!("'{text}' is no path; write one that starts with /, for example /healthz"))
+    }
+}
+
 /// Where the app describes its routes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Description(pub(crate) OpenApi);
@@ -352,6 +383,8 @@ read_from_yaml_scalars! {
     [] Network, "a network, for example 10.0.0.0/8";
     [] Template, "a path pattern, for example /users/{id}";
     [] Description, "a path, for example /openapi.json, or off";
+    [] Isolating, "auto or off";
+    [] UrlPath, "a path, for example /healthz";
     [] Text, "text";
     [] VariableName, "the name of a variable";
     [] PoolName, "the name of a pool";

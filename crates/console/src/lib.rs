@@ -26,4 +26,4 @@ pub use render::render;
 pub(crate) use server::Source;
 pub use server::{Console, ConsoleOptions};
 pub use snapshot::{Snapshot, Stage};
-pub use status::{PoolEntry, QueueEntry, Status, WorkerEntry};
+pub use status::{PoolEntry, QueueEntry, RouteEntry, Status, WorkerEntry};

@@ -2,7 +2,7 @@
 //! keep in step. Labels are pool names, slot numbers and closed sets of words, so the number of series is bounded.
 
 use crate::Source;
-use policy::Phase;
+use policy::{Phase, RouteStanding};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 use std::collections::HashMap;
@@ -137,7 +137,7 @@ fn truth(holds: bool) -> f64 {
     f64::from(u8::from(holds))
 }
 
-static FAMILIES: [Family; 11] = [
+static FAMILIES: [Family; 13] = [
     gauge(
         "antifreeze_worker_up",
         "Whether the worker is in rotation (serving).",
@@ -198,5 +198,34 @@ static FAMILIES: [Family; 11] = [
         "antifreeze_worker_lines_dropped_total",
         "Lines that workers printed and nobody took in time.",
         Values::Pool(|pool| float(pool.lines_dropped)),
+    ),
+    counter(
+        "antifreeze_decisions_total",
+        "What was decided about workers that stood still and about the routes that made them, by kind.",
+        Values::PoolBy("decision", |pool| {
+            let counts = &pool.counts;
+            let kinds = [
+                ("suspicion", counts.suspicions),
+                ("thaw", counts.thaws),
+                ("clog", counts.clogs),
+                ("rescue", counts.rescues),
+                ("rescue_denied", counts.rescues_denied),
+                ("acquittal", counts.acquittals),
+                ("quarantine", counts.quarantines),
+                ("canary", counts.canaries),
+            ];
+            kinds.map(|(kind, count)| (kind, float(count))).to_vec()
+        }),
+    ),
+    gauge(
+        "antifreeze_routes_held_back",
+        "Routes that may not use all workers since they froze some, by standing.",
+        Values::PoolBy("standing", |pool| {
+            let count =
+                |standing| pool.routes.iter().filter(|route| route.standing == standing).count() as u64;
+            [RouteStanding::Confined, RouteStanding::Quarantined]
+                .map(|standing| (standing.as_str(), float(count(standing))))
+                .to_vec()
+        }),
     ),
 ];

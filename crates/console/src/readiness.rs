@@ -46,6 +46,7 @@ fn is_ready(pool: &PoolStatus) -> bool {
         Phase::Serving | Phase::Suspect => worker.wanted,
         Phase::Waiting
         | Phase::Starting
+        | Phase::Clogged
         | Phase::Frozen
         | Phase::Draining
         | Phase::Stopping

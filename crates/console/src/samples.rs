@@ -1,9 +1,9 @@
 //! Pools for tests: plain data, no processes.
 
 use crate::{Snapshot, Stage};
-use policy::{Phase, RestartReason, Shed, Slot, WorkerId};
+use policy::{Counts, Phase, RestartReason, RouteStanding, Shed, Slot, WorkerId};
 use std::time::Duration;
-use supervisor::{Address, PoolStatus, QueueStatus, RestartCount, WorkerStatus};
+use supervisor::{Address, PoolStatus, QueueStatus, RestartCount, RouteStatus, WorkerStatus};
 
 /// These pools, at work.
 pub(crate) fn running(pools: Vec<PoolStatus>) -> Snapshot {
@@ -18,6 +18,14 @@ pub(crate) fn pool(name: &str, phases: &[Phase]) -> PoolStatus {
         workers: (0..).zip(phases).map(|(slot, phase)| worker(slot, *phase)).collect(),
         shed: Shed::ALL.iter().map(|why| (why.as_str(), 0)).collect(),
         lines_dropped: 5,
+        routes: vec![RouteStatus {
+            name: "GET /users/{id}".to_owned(),
+            standing: RouteStanding::Confined,
+            need: 0.5,
+            p99: Some(Duration::from_millis(40)),
+            spread: 1,
+        }],
+        counts: Counts { suspicions: 7, thaws: 2, ..Counts::default() },
     }
 }
 
@@ -39,5 +47,6 @@ fn worker(slot: u16, phase: Phase) -> WorkerStatus {
             .collect(),
         frozen_total: 2,
         wanted: true,
+        reserve: false,
     }
 }

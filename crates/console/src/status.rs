@@ -9,7 +9,7 @@ use std::time::Duration;
 use supervisor::{PoolStatus, WorkerStatus};
 
 /// The whole document.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
     /// Antifreeze's version.
     pub version: String,
@@ -25,7 +25,7 @@ pub struct Status {
 }
 
 /// One pool.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PoolEntry {
     /// Its name.
     pub name: String,
@@ -39,6 +39,24 @@ pub struct PoolEntry {
     pub lines_dropped: u64,
     /// One entry a slot, in order.
     pub workers: Vec<WorkerEntry>,
+    /// Routes at work now, and those that froze workers.
+    #[serde(default)]
+    pub routes: Vec<RouteEntry>,
+}
+
+/// One route.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RouteEntry {
+    /// What it is called: `GET /users/{id}`.
+    pub name: String,
+    /// `good`; `confined`: on one worker at a time, since it froze one; or `quarantined`: turned away but for a canary.
+    pub standing: String,
+    /// The mean number of workers that it keeps busy.
+    pub need: f64,
+    /// How long all but one in a hundred of its requests take, in milliseconds; absent while too few are known.
+    pub p99_ms: Option<u64>,
+    /// How many workers hold requests of it.
+    pub spread: u32,
 }
 
 /// The queue of a pool.
@@ -61,7 +79,7 @@ pub struct WorkerEntry {
     pub pid: Option<u32>,
     /// `unix:/path` or `127.0.0.1:4711` while there is a process.
     pub address: Option<String>,
-    /// `waiting`, `starting`, `serving`, `suspect`, `frozen`, `draining`, `stopping` or `killing`.
+    /// `waiting`, `starting`, `serving`, `clogged`, `suspect`, `frozen`, `draining`, `stopping` or `killing`.
     pub state: String,
     /// Milliseconds that it has been in this state: a duration, not a date.
     pub since_ms: u64,
@@ -82,6 +100,9 @@ pub struct WorkerEntry {
     /// Whether a worker is wanted in this slot.
     #[serde(default = "wanted")]
     pub wanted: bool,
+    /// Whether it stands by, booted, instead of taking requests.
+    #[serde(default)]
+    pub reserve: bool,
 }
 
 impl Status {
@@ -108,6 +129,17 @@ impl From<&PoolStatus> for PoolEntry {
             shed: pool.shed.iter().map(|(reason, count)| ((*reason).to_owned(), *count)).collect(),
             lines_dropped: pool.lines_dropped,
             workers: pool.workers.iter().map(WorkerEntry::from).collect(),
+            routes: pool
+                .routes
+                .iter()
+                .map(|route| RouteEntry {
+                    name: route.name.clone(),
+                    standing: route.standing.as_str().to_owned(),
+                    need: route.need,
+                    p99_ms: route.p99.map(milliseconds),
+                    spread: route.spread,
+                })
+                .collect(),
         }
     }
 }
@@ -132,6 +164,7 @@ impl From<&WorkerStatus> for WorkerEntry {
                 .collect(),
             frozen_total: worker.frozen_total,
             wanted: worker.wanted,
+            reserve: worker.reserve,
         }
     }
 }

@@ -105,20 +105,24 @@ async fn the_status_document_keeps_its_keys() {
         "pools": [{
             "name": "web",
             "queue": {"length": 2, "oldest_ms": 1500},
-            "shed": {"no_workers": 0, "queue_full": 0, "queue_timeout": 0, "stopping": 0},
+            "shed": {
+                "no_workers": 0, "query_of_death": 0, "queue_full": 0, "queue_timeout": 0, "route_confined": 0,
+                "route_quarantined": 0, "stopping": 0,
+            },
             "lines_dropped": 5,
             "workers": [
                 {
                     "slot": 1, "life": 17, "pid": 4001, "address": "unix:/run/web/1.sock", "state": "serving",
                     "since_ms": 90_250, "in_flight": 3, "parked": 1, "oldest_request_ms": 250, "restarts": 4,
-                    "restarts_by_reason": reasons(1), "frozen_total": 2, "wanted": true,
+                    "restarts_by_reason": reasons(1), "frozen_total": 2, "wanted": true, "reserve": false,
                 },
                 {
                     "slot": 2, "life": 17, "pid": null, "address": null, "state": "waiting",
                     "since_ms": 90_250, "in_flight": 3, "parked": 1, "oldest_request_ms": 250, "restarts": 8,
-                    "restarts_by_reason": reasons(2), "frozen_total": 2, "wanted": true,
+                    "restarts_by_reason": reasons(2), "frozen_total": 2, "wanted": true, "reserve": false,
                 },
             ],
+            "routes": [{"name": "GET /users/{id}", "standing": "confined", "need": 0.5, "p99_ms": 40, "spread": 1}],
         }],
     });
     assert_eq!(document, expected);
@@ -151,9 +155,9 @@ async fn the_exposition_follows_the_conventions() {
     }
     for (series, expected) in [
         (r#"antifreeze_worker_up{pool="web",slot="3"}"#, 1.0),
-        (r#"antifreeze_worker_up{pool="web",slot="5"}"#, 0.0),
-        (r#"antifreeze_worker_state{pool="web",slot="5",state="frozen"}"#, 1.0),
-        (r#"antifreeze_worker_state{pool="web",slot="5",state="serving"}"#, 0.0),
+        (r#"antifreeze_worker_up{pool="web",slot="6"}"#, 0.0),
+        (r#"antifreeze_worker_state{pool="web",slot="6",state="frozen"}"#, 1.0),
+        (r#"antifreeze_worker_state{pool="web",slot="6",state="serving"}"#, 0.0),
         (r#"antifreeze_worker_in_flight{pool="web",slot="1"}"#, 3.0),
         (r#"antifreeze_worker_parked{pool="web",slot="1"}"#, 1.0),
         (r#"antifreeze_worker_oldest_request_seconds{pool="web",slot="1"}"#, 0.25),
@@ -183,8 +187,8 @@ async fn clients_cannot_add_series() {
     }
     let after = Exposition::parse(&api.get("/metrics").await.body);
     assert_eq!(before.series.keys().collect::<Vec<_>>(), after.series.keys().collect::<Vec<_>>());
-    // 1 worker: 8 states, 4 reasons, 5 more; its pool: 4 reasons to shed, 3 more; the process: 5.
-    assert_eq!(after.series.len(), 8 + 4 + 5 + 4 + 3 + 5);
+    // 1 worker: 9 states, 4 reasons, 5 more; its pool: 7 reasons to shed, 8 decisions, 2 standings, 3 more; the process: 5.
+    assert_eq!(after.series.len(), 9 + 4 + 5 + 7 + 8 + 2 + 3 + 5);
 }
 
 #[tokio::test]

@@ -29,5 +29,8 @@ pub use options::{AccessTarget, Filter, Format, FormatError, LogOptions};
 
 /// The target of events about one worker's change (fields `worker`, `pid`, `was`, `now`, `why`).
 pub const WORKER: &str = "worker";
+
+/// The target of events about routes.
+pub const ROUTE: &str = "route";
 /// The target of events that say what was started, before there is any news.
 pub const START: &str = "start";

@@ -11,6 +11,12 @@ pub(crate) struct Key {
     generation: u32,
 }
 
+impl Key {
+    pub(crate) fn index(self) -> usize {
+        self.index as usize
+    }
+}
+
 /// A list through some of an arena's entries, oldest first. It belongs to the arena it was filled from.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Chain {
@@ -94,6 +100,16 @@ impl<T> Arena<T> {
     pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
         let entry = self.entries.get_mut(key.index as usize)?;
         if entry.generation == key.generation { entry.value.as_mut() } else { None }
+    }
+
+    /// The entries of `chain`, oldest first.
+    pub(crate) fn iter(&self, chain: &Chain) -> impl Iterator<Item = (Key, &T)> {
+        let mut next = chain.front;
+        std::iter::from_fn(move || {
+            let found = self.at(next)?;
+            next = self.entry(next?).after;
+            Some(found)
+        })
     }
 
     /// The oldest entry of `chain`.

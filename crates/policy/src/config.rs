@@ -19,9 +19,34 @@ pub struct PoolConfig {
     pub start: StartConfig,
     /// How workers end.
     pub stop: StopConfig,
+    /// Whether routes are kept from taking every worker.
+    pub isolation: Isolation,
+    /// Booted workers in reserve: they take requests when others are frozen or gone.
+    pub spare: u16,
+    /// Workers that may be started beyond the others while as many are frozen ("maxSurge" of Kubernetes).
+    pub surge: u16,
+}
+
+/// Whether routes are kept from taking every worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isolation {
+    /// By what is learned of each route.
+    Auto,
+    /// Never.
+    Off,
 }
 
 impl PoolConfig {
+    /// Whether a worker at work cannot answer anything else, its probe included.
+    pub fn serves_one_at_a_time(&self) -> bool {
+        self.max_in_flight.get() == 1
+    }
+
+    /// All slots: the wanted workers, the reserve, and room for replacements.
+    pub fn slots(&self) -> u16 {
+        self.workers.get().saturating_add(self.spare).saturating_add(self.surge)
+    }
+
     /// The defaults for a pool of `workers`.
     pub fn new(workers: NonZeroU16) -> Self {
         Self {
@@ -41,6 +66,9 @@ impl PoolConfig {
                 ramp: Duration::from_secs(10),
             },
             stop: StopConfig { drain_timeout: Duration::from_secs(30), grace: Duration::from_secs(10) },
+            isolation: Isolation::Auto,
+            spare: 0,
+            surge: 1,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What happened, what to do, and why: the words between the policy and the shell that carries it out.
 
-use crate::{LeaseId, Phase, Refusal, TicketId, WorkerId};
+use crate::{LeaseId, Phase, Refusal, RouteId, RouteStanding, TicketId, WorkerId};
 use std::fmt;
 use std::time::Duration;
 
@@ -17,11 +17,18 @@ pub enum Event {
     ProbeFailed(WorkerId),
     /// The worker's process ended.
     Exited(WorkerId, Exit),
+    /// The processor time that the worker used since the last such event, as a share of that time: 1.0 for one whole
+    /// processor.
+    Busy(WorkerId, Share),
     /// End the pool: let workers finish what they hold.
     Stop,
     /// End the pool now.
     Kill,
 }
+
+/// A share of a whole, in thousandths.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Share(pub u32);
 
 /// How a process ended (wait(2)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -60,8 +67,15 @@ pub enum Action {
     Grant(TicketId, LeaseId),
     /// The queued request gets no worker.
     Reject(TicketId, Refusal),
+    /// This request, of which no byte of an answer has come, is to be sent to another worker too: ask
+    /// [`Pool::rescue`](crate::Pool::rescue) for one. The first answer wins.
+    Rescue(LeaseId),
     /// A worker changed its state: log it.
     Report(Report),
+    /// What was made of a worker that froze, clogged or died with requests.
+    Judged(Judgement),
+    /// A route's standing changed: log it.
+    Standing(StandingReport),
     /// No worker was ever ready: end the program with an explanation.
     GiveUp,
 }
@@ -75,6 +89,16 @@ pub enum Signal {
     Kill,
 }
 
+impl Signal {
+    /// Its number (signal(7)).
+    pub(crate) fn number(self) -> i32 {
+        match self {
+            Self::Kill => 9,
+            Self::Terminate => 15,
+        }
+    }
+}
+
 /// One change of one worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Report {
@@ -86,6 +110,32 @@ pub struct Report {
     pub now: Phase,
     /// The reason.
     pub why: Why,
+}
+
+/// What was made of a worker that stopped answering.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Judgement {
+    /// The worker.
+    pub worker: WorkerId,
+    /// Requests that it held.
+    pub held: u32,
+    /// How many of them may be what stopped it.
+    pub suspects: u32,
+    /// How many are to be sent to another worker at once.
+    pub rescued: u32,
+    /// The route of the likely culprit, if one stands out, and how long ago that request was sent.
+    pub culprit: Option<(RouteId, Duration)>,
+}
+
+/// A change of a route's standing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StandingReport {
+    /// The route.
+    pub route: RouteId,
+    /// Before.
+    pub was: RouteStanding,
+    /// After.
+    pub now: RouteStanding,
 }
 
 /// Why a worker changed its state. Displays as a clause for people.
@@ -112,6 +162,24 @@ pub enum Why {
         /// Requests it holds.
         owes: u32,
     },
+    /// It serves one request at a time, and that one takes far longer than its like.
+    Overdue {
+        /// Since the request was sent.
+        age: Duration,
+    },
+    /// Its loop answers, but requests that are usually quick stand still on it.
+    Clogged {
+        /// How many.
+        stuck: u32,
+    },
+    /// They moved.
+    Unclogged,
+    /// It was clogged; a request will tell whether it still is.
+    Trial,
+    /// It holds nothing but what froze it, and too few others are left.
+    NotWorthWaiting,
+    /// Enough others serve again.
+    Surplus,
     /// It took no connection.
     Refused,
     /// It serves one request at a time, and the client of that one left: is it free again?
@@ -157,6 +225,19 @@ impl fmt::Display for Why {
             Self::Silent { silent, owes } => {
                 write!(f, "silent for {} while it owes {}", Short(silent), Answers(owes))
             }
+            Self::Overdue { age } => {
+                write!(f, "its one request has taken {}, far longer than its like", Short(age))
+            }
+            Self::Clogged { stuck: 0 } => {
+                f.write_str("it is as full of the same requests as one that is clogged")
+            }
+            Self::Clogged { stuck } => {
+                write!(f, "its loop lives, but {stuck} usually quick requests stand still on it")
+            }
+            Self::Unclogged => f.write_str("its requests move again"),
+            Self::Trial => f.write_str("trying whether requests move again"),
+            Self::NotWorthWaiting => f.write_str("it holds only what froze it, and too few others serve"),
+            Self::Surplus => f.write_str("enough others serve again"),
             Self::Refused => f.write_str("took no connection"),
             Self::Abandoned => f.write_str("its client left; asking whether it is free"),
             Self::TimedOut => f.write_str("its one request is out of time"),

@@ -7,24 +7,32 @@
 //! It must never learn of tokio, HTTP, processes or configuration files.
 
 mod arena;
+mod blame;
+mod budget;
+mod clog;
 mod config;
 mod event;
 mod id;
+mod isolation;
 mod moment;
 mod pool;
 mod queue;
 mod request;
 mod restarts;
+mod route;
 mod selection;
+mod staff;
 mod stall;
+mod standing;
 mod state;
 mod worker;
 
-pub use config::{FreezeConfig, PoolConfig, QueueConfig, StartConfig, StopConfig};
-pub use event::{Action, Event, Exit, Report, Signal, Why};
+pub use config::{FreezeConfig, Isolation, PoolConfig, QueueConfig, StartConfig, StopConfig};
+pub use event::{Action, Event, Exit, Judgement, Report, Share, Signal, StandingReport, Why};
 pub use id::{LeaseId, RouteId, Slot, TicketId, WorkerId};
 pub use moment::Moment;
-pub use pool::{Pool, ShedCounts, WorkerView};
-pub use request::{Admission, Outcome, Refusal, Shed};
+pub use pool::{Counts, Pool, RouteView, ShedCounts, WorkerView};
+pub use request::{Admission, Outcome, Refusal, Replay, Request, Shed, Urgency};
 pub use restarts::{RestartReason, Restarts};
+pub use standing::RouteStanding;
 pub use state::Phase;

@@ -1,15 +1,19 @@
 //! The pool: one synchronous value that decides about requests and workers.
 
 use crate::arena::Arena;
+use crate::blame::Deaths;
+use crate::budget::Budget;
 use crate::event::{Action, Event};
 use crate::queue::Queue;
+use crate::route::Routes;
 use crate::selection::Rotation;
 use crate::stall;
+use crate::standing::Leave;
 use crate::state::{Probe, State};
-use crate::worker::{Scene, Step, Wanted, Worker};
+use crate::worker::{Duty, Scene, Step, Wanted, Worker};
 use crate::{
-    Admission, LeaseId, Moment, Outcome, Phase, PoolConfig, Refusal, Restarts, RouteId, Shed, Slot, TicketId,
-    WorkerId,
+    Admission, LeaseId, Moment, Outcome, Phase, PoolConfig, Refusal, Replay, Request, Restarts, RouteId,
+    RouteStanding, Shed, Slot, TicketId, WorkerId,
 };
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -21,38 +25,67 @@ use std::time::Duration;
 /// [`poll_timeout`](Self::poll_timeout).
 #[derive(Clone, Debug)]
 pub struct Pool {
-    config: PoolConfig,
-    workers: Vec<Worker>,
-    rotation: Rotation,
-    queue: Queue,
-    leases: Arena<Held>,
-    actions: VecDeque<Action>,
+    pub(crate) config: PoolConfig,
+    pub(crate) workers: Vec<Worker>,
+    pub(crate) rotation: Rotation,
+    pub(crate) queue: Queue,
+    pub(crate) routes: Routes,
+    pub(crate) leases: Arena<Held>,
+    pub(crate) actions: VecDeque<Action>,
+    /// What may be sent twice.
+    pub(crate) budget: Budget,
+    /// Requests that ended workers.
+    pub(crate) deaths: Deaths,
+    /// How many workers are suspect.
+    pub(crate) suspects: u32,
+    /// How many workers are frozen.
+    pub(crate) frozen: u32,
     /// Nothing is due before this moment.
     timeout: Option<Moment>,
     /// Silence is counted from here at the earliest: the host stalled until then.
     stalled: Moment,
-    stage: Stage,
+    pub(crate) stage: Stage,
     shed: ShedCounts,
+    pub(crate) counts: Counts,
 }
 
 /// A request at a worker.
 #[derive(Clone, Copy, Debug)]
-struct Held {
-    route: RouteId,
-    sent: Moment,
-    place: Place,
+pub(crate) struct Held {
+    pub(crate) request: Request,
+    pub(crate) sent: Moment,
+    pub(crate) place: Place,
+    pub(crate) progress: Progress,
+    pub(crate) suspicion: Suspicion,
 }
 
 /// Which of its worker's two lists a request is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+pub(crate) enum Place {
     Active,
     Parked,
 }
 
+/// How far a request has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// No byte of an answer was seen.
+    Asked,
+    /// The answer has begun: nobody else can give it any more.
+    Answering,
+}
+
+/// What is held against a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Suspicion {
+    None,
+    /// It may have stopped its worker: that it is answered in the end proves nothing for its route.
+    Suspect,
+}
+
 /// Where the pool is in its own life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+pub(crate) enum Stage {
     /// No worker was ever ready.
     Booting,
     /// At least one was.
@@ -72,6 +105,42 @@ impl ShedCounts {
     }
 }
 
+/// What was decided about requests so far, for the metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Workers suspected.
+    pub suspicions: u64,
+    /// Frozen workers that answered after all.
+    pub thaws: u64,
+    /// Workers whose loop lived while quick requests stood still on them.
+    pub clogs: u64,
+    /// Requests sent to a second worker because the first one froze, clogged or died.
+    pub rescues: u64,
+    /// Rescues that there was no permission left for: too many at once.
+    pub rescues_denied: u64,
+    /// Routes cleared of a suspicion because they were answered elsewhere.
+    pub acquittals: u64,
+    /// Routes quarantined.
+    pub quarantines: u64,
+    /// Requests let through to see whether a quarantined route is well again.
+    pub canaries: u64,
+}
+
+/// A route at one moment.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RouteView {
+    /// The route.
+    pub route: RouteId,
+    /// How it stands.
+    pub standing: RouteStanding,
+    /// The mean number of workers that it keeps busy.
+    pub need: f64,
+    /// How long all but one in a hundred of its requests take; nothing while too few are known.
+    pub p99: Option<Duration>,
+    /// How many workers hold requests of it.
+    pub spread: u32,
+}
+
 /// A worker at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WorkerView {
@@ -83,6 +152,8 @@ pub struct WorkerView {
     pub entered: Moment,
     /// Whether a process is wanted in its slot.
     pub wanted: bool,
+    /// Whether it stands by, booted, instead of taking requests.
+    pub reserve: bool,
     /// Requests it holds.
     pub in_flight: u32,
     /// How many of them are parked.
@@ -98,12 +169,18 @@ pub struct WorkerView {
 impl Pool {
     /// A pool whose workers are all due to start.
     pub fn new(config: PoolConfig, now: Moment) -> Self {
-        let slots = config.workers.get();
+        let slots = config.slots();
         let mut pool = Self {
             workers: (0..slots).map(|slot| Worker::new(Slot(slot), now)).collect(),
-            rotation: Rotation::new(slots, config.max_in_flight.get(), config.start.ramp),
+            rotation: Rotation::new(usize::from(slots), config.max_in_flight.get(), config.start.ramp),
             queue: Queue::new(config.queue),
+            routes: Routes::new(usize::from(slots), now),
             leases: Arena::new(),
+            budget: Budget::new(now),
+            deaths: Deaths::default(),
+            suspects: 0,
+            frozen: 0,
+            counts: Counts::default(),
             actions: VecDeque::new(),
             timeout: None,
             stalled: now,
@@ -111,30 +188,91 @@ impl Pool {
             shed: ShedCounts::default(),
             config,
         };
+        for worker in &mut pool.workers[usize::from(pool.config.workers.get() + pool.config.spare)..] {
+            worker.step(Step::Surplus, &mut Scene { config: &pool.config, actions: &mut pool.actions, now });
+            worker.wanted = Wanted::Down;
+        }
         pool.settle(now);
         pool
     }
 
-    /// Asks for a worker for a request of this route.
-    pub fn admit(&mut self, route: RouteId, now: Moment) -> Admission {
+    /// Asks for a worker for a request.
+    pub fn admit(&mut self, request: impl Into<Request>, now: Moment) -> Admission {
+        self.budget.earn();
+        self.place(request.into(), now)
+    }
+
+    /// Asks for another worker for a request that was sent to one already: one that froze
+    /// ([`Action::Rescue`]), or one whose connection broke before a byte of the answer. The first lease is given back
+    /// by itself, and after this. Nothing if it may not be sent again: it may have been what froze its worker.
+    pub fn rescue(&mut self, request: Request, first: LeaseId, now: Moment) -> Option<Admission> {
+        if request.replay == Replay::Never || self.is_under_suspicion(first) {
+            return None;
+        }
+        if !self.budget.spend(now) {
+            self.counts.rescues_denied += 1;
+            return None;
+        }
+        self.counts.rescues += 1;
+        // Where there is no other, the worker that lost it may have it once more.
+        let is_other = |worker: &&Worker| worker.id != first.worker && worker.gives_hope();
+        let not_to = self.workers.iter().find(is_other).map(|_| first.worker);
+        let again = Request { replay: Replay::Never, not_to, ..request };
+        Some(self.place(again, now))
+    }
+
+    /// Whether a request may have stopped its worker, as far as can be known when that worker is gone.
+    fn is_under_suspicion(&self, lease: LeaseId) -> bool {
+        match self.leases.get(lease.key) {
+            Some(held) => held.suspicion == Suspicion::Suspect,
+            // Whoever is innocent was rescued while its worker was frozen.
+            None => {
+                let worker = &self.workers[lease.worker.slot.index()];
+                let is_frozen = worker.id == lease.worker && matches!(worker.state, State::Frozen { .. });
+                is_frozen || worker.ended_frozen == Some(lease.worker.life)
+            }
+        }
+    }
+
+    fn place(&mut self, request: Request, now: Moment) -> Admission {
         if self.stage == Stage::Ending {
             return Admission::Shed(self.refuse(Shed::Stopping, now));
         }
-        // Whoever waits goes first; and if anybody waits, no worker has room.
-        if self.queue.is_empty() {
-            if let Some(lease) = self.claim(route, now) {
-                return Admission::Assigned(lease);
+        let leave = self.leave(&request, now);
+        let ticket = match leave {
+            Leave::Refused(why, retry_after) => {
+                let refusal = self.refuse(why, now);
+                return Admission::Shed(Refusal {
+                    retry_after: retry_after.max(refusal.retry_after),
+                    ..refusal
+                });
             }
-            if !self.workers.iter().any(Worker::gives_hope) {
-                return Admission::Shed(self.refuse(Shed::NoWorkers, now));
+            // Whoever waits for any worker goes first; and if anybody does, no worker has room.
+            Leave::Any | Leave::Canary | Leave::SameWorkers | Leave::AllBut(_) if !self.queue.has_line() => {
+                if let Some(lease) = self.claim(request, leave, now) {
+                    return Admission::Assigned(lease);
+                }
+                if !self.workers.iter().any(Worker::gives_hope) {
+                    return Admission::Shed(self.refuse(Shed::NoWorkers, now));
+                }
+                match leave {
+                    Leave::SameWorkers | Leave::AllBut(_) if self.rotation.has_room() => {
+                        self.queue.push_aside(request, now).ok_or(Shed::RouteConfined)
+                    }
+                    _ => self.queue.push(request, now).ok_or(Shed::QueueFull),
+                }
             }
-        }
-        match self.queue.push(route, now) {
-            Some(ticket) => {
+            Leave::Wait => self.queue.push_aside(request, now).ok_or(Shed::RouteConfined),
+            Leave::Any | Leave::Canary | Leave::SameWorkers | Leave::AllBut(_) => {
+                self.queue.push(request, now).ok_or(Shed::QueueFull)
+            }
+        };
+        match ticket {
+            Ok(ticket) => {
                 self.wake_at(now + self.config.queue.timeout);
                 Admission::Queued(ticket)
             }
-            None => Admission::Shed(self.refuse(Shed::QueueFull, now)),
+            Err(why) => Admission::Shed(self.refuse(why, now)),
         }
     }
 
@@ -145,7 +283,8 @@ impl Pool {
 
     /// A byte of the answer to this request came.
     pub fn moved(&mut self, lease: LeaseId, now: Moment) {
-        if self.leases.get(lease.key).is_some() {
+        if let Some(held) = self.leases.get_mut(lease.key) {
+            held.progress = Progress::Answering;
             self.heard(lease.worker.slot, now);
             self.grant(now);
         }
@@ -153,7 +292,8 @@ impl Pool {
 
     /// The request became a tunnel, which may live for days: it leaves its worker's count.
     pub fn upgraded(&mut self, lease: LeaseId, now: Moment) {
-        if self.leases.get(lease.key).is_some() {
+        if let Some(held) = self.leases.get_mut(lease.key) {
+            held.progress = Progress::Answering;
             self.park(lease);
             self.heard(lease.worker.slot, now);
             self.grant(now);
@@ -176,9 +316,19 @@ impl Pool {
                 self.leases.remove(&mut worker.parked, lease.key);
             }
         }
-        let serial = self.config.max_in_flight.get() == 1;
+        let route = self.routes.page(held.request.route);
+        route.leave(slot);
+        route.parked -= u32::from(held.place == Place::Parked);
+        let serial = self.config.serves_one_at_a_time();
         match outcome {
-            Outcome::Completed => self.heard(slot, now),
+            Outcome::Completed => {
+                let done = &mut self.workers[slot.index()].done;
+                *done = (*done).max(held.sent);
+                self.heard(slot, now);
+                self.rotation.proven(slot);
+                self.unclog(slot, &held, now);
+                self.answered(slot, &held, now);
+            }
             Outcome::Refused => self.step(slot, Step::Refused, now),
             // A worker that serves one request at a time may still be at it.
             Outcome::Cancelled if serial => self.step(slot, Step::Abandoned, now),
@@ -198,7 +348,17 @@ impl Pool {
             Event::SpawnFailed(id) => self.step_if_alive(id, Step::SpawnFailed, now),
             Event::ProbeAnswered(id) => self.step_if_alive(id, Step::ProbeAnswered, now),
             Event::ProbeFailed(id) => self.step_if_alive(id, Step::ProbeFailed, now),
-            Event::Exited(id, exit) => self.step_if_alive(id, Step::Exited(exit), now),
+            Event::Exited(id, exit) => {
+                if self.is_alive(id) {
+                    self.mourn(id.slot, exit, now);
+                    self.step(id.slot, Step::Exited(exit), now);
+                }
+            }
+            Event::Busy(id, share) => {
+                if self.is_alive(id) {
+                    self.workers[id.slot.index()].busy = Some(share);
+                }
+            }
             Event::Stop => self.end(Step::Stop, now),
             Event::Kill => self.end(Step::Kill, now),
         }
@@ -224,8 +384,10 @@ impl Pool {
             stall::forgive(&mut self.workers, &self.config, now);
         }
         for index in 0..self.workers.len() {
+            let slot = self.workers[index].id.slot;
+            self.review(slot, now);
+            self.clog(slot, now);
             if self.deadline(index).is_some_and(|deadline| deadline <= now) {
-                let slot = self.workers[index].id.slot;
                 let step = if self.looks_stalled(index) { Step::Excused } else { Step::Due };
                 self.step(slot, step, now);
             }
@@ -237,19 +399,44 @@ impl Pool {
         self.settle(now);
     }
 
-    /// The workers, in the order of their slots.
+    /// The workers, in the order of their slots; those of slots that only replacements use, while they do.
     pub fn workers(&self) -> impl Iterator<Item = WorkerView> {
-        self.workers.iter().map(|worker| WorkerView {
+        let wanted = usize::from(self.config.workers.get() + self.config.spare);
+        let shown = move |(index, worker): &(usize, &Worker)| {
+            *index < wanted || worker.wanted == Wanted::Up || !matches!(worker.state, State::Waiting { .. })
+        };
+        self.workers.iter().enumerate().filter(shown).map(|(_, worker)| WorkerView {
             id: worker.id,
             phase: worker.state.phase(),
             entered: worker.entered,
             wanted: worker.wanted == Wanted::Up,
+            reserve: worker.duty == Duty::Reserve,
             in_flight: worker.in_flight(),
             parked: worker.parked.len(),
             oldest: self.leases.front(&worker.active).map(|(_, held)| held.sent),
             restarts: worker.restarts,
             frozen_total: worker.frozen_total,
         })
+    }
+
+    /// The routes whose standing is not good, or that are at work now.
+    pub fn routes(&self) -> impl Iterator<Item = RouteView> {
+        let noteworthy = self
+            .routes
+            .all()
+            .filter(|(_, page)| page.spread() > 0 || page.standing.word() != RouteStanding::Good);
+        noteworthy.map(|(route, page)| RouteView {
+            route,
+            standing: page.standing.word(),
+            need: page.need,
+            p99: page.p99(),
+            spread: page.spread(),
+        })
+    }
+
+    /// What was decided so far.
+    pub fn counts(&self) -> Counts {
+        self.counts
     }
 
     /// Requests waiting.
@@ -273,39 +460,14 @@ impl Pool {
             && self.workers.iter().all(|worker| matches!(worker.state, State::Waiting { .. }))
     }
 
-    /// Picks a worker and counts the request against it.
-    fn claim(&mut self, route: RouteId, now: Moment) -> Option<LeaseId> {
-        let slot = self.rotation.claim(now)?;
-        let worker = &mut self.workers[slot.index()];
-        // Fresh work restarts the watch: it is judged by its own silence, not by that of what is parked.
-        worker.patience = self.config.freeze.suspect_after;
-        let held = Held { route, sent: now, place: Place::Active };
-        let key = self.leases.push(&mut worker.active, held);
-        let worker = worker.id;
-        self.wake_at(now + self.config.freeze.suspect_after);
-        Some(LeaseId { worker, key })
-    }
-
-    /// Gives free workers to those who wait.
-    fn grant(&mut self, now: Moment) {
-        // The queue is asked first: it is empty nearly always.
-        while !self.queue.is_empty() {
-            let Some(lease) = self.claim(RouteId::default(), now) else { return };
-            let Some((ticket, waiting)) = self.queue.pop(now) else { return };
-            if let Some(held) = self.leases.get_mut(lease.key) {
-                held.route = waiting.route;
-            }
-            self.actions.push_back(Action::Grant(ticket, lease));
-        }
-    }
-
     /// The worker sent a byte: it is alive, and what it has held for a while it waits for.
-    fn heard(&mut self, slot: Slot, now: Moment) {
+    pub(crate) fn heard(&mut self, slot: Slot, now: Moment) {
         let worker = &mut self.workers[slot.index()];
         worker.heard = now;
         match worker.state {
             State::Serving => self.park_old(slot, now),
             State::Waiting { .. }
+            | State::Clogged { .. }
             | State::Starting { .. }
             | State::Suspect { .. }
             | State::Frozen { .. }
@@ -316,41 +478,61 @@ impl Pool {
     }
 
     fn park_old(&mut self, slot: Slot, now: Moment) {
-        while let Some((key, held)) = self.leases.front(&self.workers[slot.index()].active) {
-            if now.since(held.sent) < PARK_AFTER {
-                return;
+        let Worker { id, active, .. } = &self.workers[slot.index()];
+        let worker = *id;
+        // Nearly always the first one is too young, and nothing is collected.
+        let old: Vec<LeaseId> = self
+            .leases
+            .iter(active)
+            .take_while(|(_, held)| now.since(held.sent) >= PARK_AFTER)
+            .filter(|(_, held)| self.waits(slot, held))
+            .map(|(key, _)| LeaseId { worker, key })
+            .collect();
+        for lease in old {
+            self.park(lease);
+        }
+    }
+
+    /// Whether a request that is old waits for something of its own. One of a usually quick route does if later ones were
+    /// answered there before it: else it is merely in the line within its worker, or stands still with its like.
+    fn waits(&self, slot: Slot, held: &Held) -> bool {
+        match self.routes.known(held.request.route) {
+            Some(page) if page.is_quick() => {
+                self.workers[slot.index()].done > held.sent && !page.is_overtaken(slot, held.sent)
             }
-            let worker = self.workers[slot.index()].id;
-            if !self.park(LeaseId { worker, key }) {
-                return;
-            }
+            Some(_) | None => true,
         }
     }
 
     /// Takes a request out of its worker's count, unless that worker serves one request at a time: there it fills
     /// its worker for as long as it lasts.
-    fn park(&mut self, lease: LeaseId) -> bool {
-        if self.config.max_in_flight.get() == 1 {
-            return false;
+    fn park(&mut self, lease: LeaseId) {
+        if self.config.serves_one_at_a_time() {
+            return;
         }
         let worker = &mut self.workers[lease.worker.slot.index()];
         let Some(held) = self.leases.get_mut(lease.key).filter(|held| held.place == Place::Active) else {
-            return false;
+            return;
         };
         held.place = Place::Parked;
+        self.routes.page(held.request.route).parked += 1;
         self.leases.shift(&mut worker.active, &mut worker.parked, lease.key);
         self.rotation.lighten(lease.worker.slot);
-        true
     }
 
     fn step_if_alive(&mut self, id: WorkerId, step: Step, now: Moment) {
-        if self.workers.get(id.slot.index()).is_some_and(|worker| worker.id == id) {
+        if self.is_alive(id) {
             self.step(id.slot, step, now);
         }
     }
 
+    /// Whether this is the present life of its slot.
+    fn is_alive(&self, id: WorkerId) -> bool {
+        self.workers.get(id.slot.index()).is_some_and(|worker| worker.id == id)
+    }
+
     /// One step of one worker, and what it means for selection.
-    fn step(&mut self, slot: Slot, step: Step, now: Moment) {
+    pub(crate) fn step(&mut self, slot: Slot, step: Step, now: Moment) {
         let worker = &mut self.workers[slot.index()];
         let was = worker.state.phase();
         worker.step(step, &mut Scene { config: &self.config, actions: &mut self.actions, now });
@@ -358,28 +540,61 @@ impl Pool {
         if was == is {
             return;
         }
+        self.suspects -= u32::from(was == Phase::Suspect);
+        if was == Phase::Frozen {
+            self.frozen -= 1;
+            self.counts.thaws += u64::from(is == Phase::Serving);
+            self.settle_charge(slot, is, now);
+            let worker = &mut self.workers[slot.index()];
+            worker.ended_frozen = (is != Phase::Serving).then_some(worker.id.life).or(worker.ended_frozen);
+        }
+        if was == Phase::Clogged {
+            self.drop_charge(slot);
+        }
         match is {
             Phase::Serving => {
-                if was == Phase::Suspect {
-                    self.rotation.rejoin(slot);
-                } else {
-                    self.rotation.join(slot, now);
+                match was {
+                    Phase::Suspect => self.rotation.rejoin(slot),
+                    Phase::Clogged => self.rotation.try_out(slot),
+                    Phase::Waiting
+                    | Phase::Starting
+                    | Phase::Serving
+                    | Phase::Frozen
+                    | Phase::Draining
+                    | Phase::Stopping
+                    | Phase::Killing => self.rotation.join(slot, now),
                 }
                 if self.stage == Stage::Booting {
                     self.stage = Stage::Running;
                 }
                 self.park_old(slot, now);
+                self.muster(now);
             }
             Phase::Waiting => {
                 self.rotation.leave(slot);
                 self.forget(slot);
+                self.muster(now);
             }
-            Phase::Starting
-            | Phase::Suspect
-            | Phase::Frozen
-            | Phase::Draining
-            | Phase::Stopping
-            | Phase::Killing => self.rotation.leave(slot),
+            Phase::Suspect => {
+                self.counts.suspicions += 1;
+                self.suspects += 1;
+                self.rotation.leave(slot);
+            }
+            Phase::Frozen => {
+                self.frozen += 1;
+                self.rotation.leave(slot);
+                self.judge(slot, now);
+                self.surge(now);
+                self.muster(now);
+            }
+            Phase::Clogged => {
+                self.counts.clogs += 1;
+                self.rotation.leave(slot);
+            }
+            Phase::Starting | Phase::Draining | Phase::Stopping | Phase::Killing => {
+                self.rotation.leave(slot);
+                self.muster(now);
+            }
         }
         if let Some(deadline) = self.deadline(slot.index()) {
             self.wake_at(deadline);
@@ -390,14 +605,17 @@ impl Pool {
     fn forget(&mut self, slot: Slot) {
         let worker = &mut self.workers[slot.index()];
         for chain in [&mut worker.active, &mut worker.parked] {
-            while let Some((key, _)) = self.leases.front(chain) {
+            while let Some((key, held)) = self.leases.front(chain) {
+                self.routes.page(held.request.route).parked -= u32::from(held.place == Place::Parked);
                 self.leases.remove(chain, key);
             }
         }
+        worker.busy = None;
         self.rotation.clear(slot);
+        self.routes.clear(slot);
     }
 
-    fn end(&mut self, step: Step, now: Moment) {
+    pub(crate) fn end(&mut self, step: Step, now: Moment) {
         self.stage = Stage::Ending;
         for index in 0..self.workers.len() {
             self.workers[index].wanted = Wanted::Down;
@@ -407,6 +625,7 @@ impl Pool {
 
     /// Brings everything in line with the present state: starts, the queue, giving up, the next timeout.
     fn settle(&mut self, now: Moment) {
+        self.muster(now);
         self.start_due(now);
         self.grant(now);
         if self.stage == Stage::Ending {
@@ -419,50 +638,20 @@ impl Pool {
         self.timeout = deadlines.chain(self.queue.deadline()).min();
     }
 
-    fn start_due(&mut self, now: Moment) {
-        for index in 0..self.workers.len() {
-            if let State::Waiting { start_at: Some(at) } = self.workers[index].state
-                && at <= now
-                && self.may_start()
-            {
-                self.step(self.workers[index].id.slot, Step::Due, now);
-            }
-        }
-    }
-
-    /// At most half of a pool boots at once, so that restarts leave the processors to those who serve. A pool that
-    /// never served has nobody to be considerate of.
-    fn may_start(&self) -> bool {
-        let starting =
-            self.workers.iter().filter(|worker| matches!(worker.state, State::Starting { .. })).count();
-        self.stage == Stage::Booting || starting < self.workers.len().div_ceil(2)
-    }
-
-    fn give_up_if_hopeless(&mut self, now: Moment) {
-        let attempts = self.config.start.attempts;
-        let hopeless = self.stage == Stage::Booting
-            && attempts > 0
-            && self.workers.iter().all(|worker| worker.failed_starts >= attempts);
-        if hopeless {
-            self.actions.push_back(Action::GiveUp);
-            self.end(Step::Stop, now);
-            self.reject_all(Shed::Stopping, now);
-        }
-    }
-
-    fn reject_all(&mut self, why: Shed, now: Moment) {
+    pub(crate) fn reject_all(&mut self, why: Shed, now: Moment) {
         while let Some(ticket) = self.queue.pop_any() {
             let refusal = self.refuse(why, now);
             self.actions.push_back(Action::Reject(ticket, refusal));
         }
     }
 
-    fn refuse(&mut self, why: Shed, now: Moment) -> Refusal {
+    pub(crate) fn refuse(&mut self, why: Shed, now: Moment) -> Refusal {
         self.shed.0[why as usize] += 1;
         let next_start = self.workers.iter().filter_map(|worker| match worker.state {
             State::Waiting { start_at } => start_at,
             State::Starting { .. }
             | State::Serving
+            | State::Clogged { .. }
             | State::Suspect { .. }
             | State::Frozen { .. }
             | State::Draining { .. }
@@ -471,7 +660,12 @@ impl Pool {
         });
         let retry_after = match why {
             Shed::NoWorkers => next_start.min().map_or(SOON, |at| at.since(now).max(SOON)),
-            Shed::QueueFull | Shed::QueueTimeout | Shed::Stopping => SOON,
+            Shed::QueueFull
+            | Shed::QueueTimeout
+            | Shed::RouteConfined
+            | Shed::RouteQuarantined
+            | Shed::QueryOfDeath
+            | Shed::Stopping => SOON,
         };
         Refusal { why, retry_after }
     }
@@ -486,20 +680,26 @@ impl Pool {
             | State::Suspect { deadline, .. }
             | State::Draining { deadline }
             | State::Stopping { deadline } => Some(deadline),
-            State::Serving => self.silence_limit(worker),
-            State::Frozen { restart_at, probe: Probe::Open } => Some(restart_at),
-            State::Frozen { restart_at, probe: Probe::Next(at) } => Some(restart_at.min(at)),
+            State::Serving => {
+                [self.silence_limit(worker), self.clog_limit(worker)].into_iter().flatten().min()
+            }
+            State::Clogged { retry_at } => Some(retry_at),
+            State::Frozen { restart_at, review_at, probe: Probe::Open } => Some(restart_at.min(review_at)),
+            State::Frozen { restart_at, review_at, probe: Probe::Next(at) } => {
+                Some(restart_at.min(review_at).min(at))
+            }
             State::Killing => None,
         }
     }
 
     /// When a serving worker that stays silent becomes suspect. One that serves a single request at a time cannot
-    /// answer a probe meanwhile: there the request's own time limit decides.
+    /// answer a probe meanwhile: there the request's own age, beside that of its like, decides.
     fn silence_limit(&self, worker: &Worker) -> Option<Moment> {
-        if self.config.max_in_flight.get() == 1 {
-            return None;
+        if self.config.serves_one_at_a_time() {
+            let (_, oldest) = self.leases.front(&worker.active)?;
+            return Some(oldest.sent.max(self.stalled) + self.overdue_after(oldest.request.route));
         }
-        let counted_from = worker.heard.max(self.stalled);
+        let counted_from = worker.heard.max(self.stalled).max(worker.tried);
         match self.leases.front(&worker.active) {
             Some((_, oldest)) => Some(counted_from.max(oldest.sent) + self.config.freeze.suspect_after),
             None if worker.parked.is_empty() => None,
@@ -509,11 +709,11 @@ impl Pool {
 
     /// Whether the verdict that this suspect has come to is rather the host's fault than its own.
     fn looks_stalled(&self, index: usize) -> bool {
-        let route = |worker: &Worker| self.leases.front(&worker.active).map(|(_, held)| held.route);
+        let route = |worker: &Worker| self.leases.front(&worker.active).map(|(_, held)| held.request.route);
         stall::looks_stalled(&self.workers, index, route)
     }
 
-    fn wake_at(&mut self, moment: Moment) {
+    pub(crate) fn wake_at(&mut self, moment: Moment) {
         if self.timeout.is_none_or(|timeout| moment < timeout) {
             self.timeout = Some(moment);
         }
@@ -521,7 +721,7 @@ impl Pool {
 }
 
 /// On a worker that is proven alive, a request of this age waits for something: it leaves the count.
-const PARK_AFTER: Duration = Duration::from_millis(250);
+pub(crate) const PARK_AFTER: Duration = Duration::from_millis(250);
 
 /// The least that `Retry-After` asks for.
 const SOON: Duration = Duration::from_secs(1);

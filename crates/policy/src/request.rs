@@ -1,7 +1,42 @@
 //! The words exchanged about one request.
 
-use crate::{LeaseId, TicketId};
+use crate::{LeaseId, RouteId, TicketId, WorkerId};
 use std::time::Duration;
+
+/// What the policy has to know of a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Request {
+    /// What it has in common with others that are expected to behave alike.
+    pub route: RouteId,
+    /// The same for the same method, target and body: by it, a request that ends workers is known again.
+    pub fingerprint: u64,
+    /// Whether a second worker may get it.
+    pub replay: Replay,
+    /// Whether it may pass others in the queue.
+    pub urgency: Urgency,
+    /// The worker that has it already.
+    pub not_to: Option<WorkerId>,
+}
+
+/// Whether a request may be sent to a second worker after a first one may have read it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Replay {
+    /// Its method is not safe, its body is gone, or it was sent twice already.
+    #[default]
+    Never,
+    /// Its method is safe (RFC 9110 section 9.2.1) and whoever sends it still has all of it.
+    Once,
+}
+
+/// Whether a request waits its turn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Urgency {
+    /// It does.
+    #[default]
+    Ordinary,
+    /// It asks for the app's health: behind a queue, the answer would come too late to mean anything.
+    Health,
+}
 
 /// The answer to a request that asks for a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +65,12 @@ pub enum Shed {
     QueueFull,
     /// It waited in the queue until its deadline.
     QueueTimeout,
+    /// Its route may hold no more workers than it does, and as many requests as may wait for that do.
+    RouteConfined,
+    /// Its route froze workers and has not answered since.
+    RouteQuarantined,
+    /// This very request ended two workers.
+    QueryOfDeath,
     /// No worker lives, and none is about to.
     NoWorkers,
     /// The pool is shutting down.
@@ -38,13 +79,24 @@ pub enum Shed {
 
 impl Shed {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::QueueFull, Self::QueueTimeout, Self::NoWorkers, Self::Stopping];
+    pub const ALL: [Self; 7] = [
+        Self::QueueFull,
+        Self::QueueTimeout,
+        Self::RouteConfined,
+        Self::RouteQuarantined,
+        Self::QueryOfDeath,
+        Self::NoWorkers,
+        Self::Stopping,
+    ];
 
     /// The token for logs, metrics and response headers.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::QueueFull => "queue_full",
             Self::QueueTimeout => "queue_timeout",
+            Self::RouteConfined => "route_confined",
+            Self::RouteQuarantined => "route_quarantined",
+            Self::QueryOfDeath => "query_of_death",
             Self::NoWorkers => "no_workers",
             Self::Stopping => "stopping",
         }
@@ -64,4 +116,11 @@ pub enum Outcome {
     Lost,
     /// The answer did not begin, or did not go on, in time.
     TimedOut,
+}
+
+impl From<RouteId> for Request {
+    /// A request of this route of which nothing else is known.
+    fn from(route: RouteId) -> Self {
+        Self { route, ..Self::default() }
+    }
 }

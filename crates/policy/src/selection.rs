@@ -15,6 +15,7 @@ pub(crate) struct Rotation {
     ramp: Duration,
     /// Counts picks: the clock of "picked longest ago".
     picks: u64,
+    open: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -27,19 +28,28 @@ struct Seat {
     joined: Moment,
     /// Since when its share grows; nothing once it is full.
     ramp: Option<Moment>,
+    /// Whether it gets one request at a time, until one was answered.
+    on_trial: bool,
+}
+
+impl Seat {
+    fn has_room(&self, cap: u32) -> bool {
+        self.open && self.load < if self.on_trial { 1 } else { cap }
+    }
 }
 
 impl Rotation {
-    pub(crate) fn new(slots: u16, cap: u32, ramp: Duration) -> Self {
-        let seat = Seat { open: false, load: 0, picked: 0, joined: Moment::default(), ramp: None };
-        Self { seats: vec![seat; usize::from(slots)], cap, ramp, picks: 0 }
+    pub(crate) fn new(slots: usize, cap: u32, ramp: Duration) -> Self {
+        let seat =
+            Seat { open: false, load: 0, picked: 0, joined: Moment::default(), ramp: None, on_trial: false };
+        Self { seats: vec![seat; slots], cap, ramp, picks: 0, open: 0 }
     }
 
-    /// Picks a worker and counts one request against it.
-    pub(crate) fn claim(&mut self, now: Moment) -> Option<Slot> {
+    /// Picks one of the workers that `may` be picked, and counts one request against it.
+    pub(crate) fn claim(&mut self, may: impl Fn(Slot) -> bool, now: Moment) -> Option<Slot> {
         let mut best: Option<(usize, u32, u64)> = None;
         for (index, seat) in self.seats.iter_mut().enumerate() {
-            if !seat.open || seat.load >= self.cap {
+            if !seat.has_room(self.cap) || !may(slot_at(index)) {
                 continue;
             }
             let weight = seat.ramp.map_or(FULL, |since| weight(now.since(since), self.ramp));
@@ -56,7 +66,28 @@ impl Rotation {
         self.picks += 1;
         self.seats[index].picked = self.picks;
         self.seats[index].load += 1;
-        Some(Slot(u16::try_from(index).expect("one seat a slot, and slots are counted in 16 bits")))
+        Some(slot_at(index))
+    }
+
+    /// How many workers take requests.
+    pub(crate) fn open(&self) -> u32 {
+        self.open
+    }
+
+    /// The workers that take requests.
+    pub(crate) fn open_slots(&self) -> impl Iterator<Item = Slot> {
+        self.seats.iter().enumerate().filter(|(_, seat)| seat.open).map(|(index, _)| slot_at(index))
+    }
+
+    /// Whether any worker could take one more request.
+    pub(crate) fn has_room(&self) -> bool {
+        self.has_room_at(|_| true)
+    }
+
+    /// Whether any of these workers could.
+    pub(crate) fn has_room_at(&self, may: impl Fn(Slot) -> bool) -> bool {
+        let mut seats = self.seats.iter().enumerate();
+        seats.any(|(index, seat)| seat.has_room(self.cap) && may(slot_at(index)))
     }
 
     /// Takes one request off a worker's load: it ended, or it was parked.
@@ -74,21 +105,39 @@ impl Rotation {
     pub(crate) fn join(&mut self, slot: Slot, now: Moment) {
         let ramp = self.ramp;
         let beside_warm_ones = self.seats.iter().any(|seat| seat.open && now.since(seat.joined) >= ramp);
+        self.rejoin(slot);
         let seat = &mut self.seats[slot.index()];
-        seat.open = true;
+        seat.on_trial = false;
         seat.joined = now;
         seat.ramp = beside_warm_ones.then_some(now);
     }
 
+    /// Lets a worker have one request at a time, until one was answered.
+    pub(crate) fn try_out(&mut self, slot: Slot) {
+        self.rejoin(slot);
+        self.seats[slot.index()].on_trial = true;
+    }
+
+    /// A request was answered by this worker.
+    pub(crate) fn proven(&mut self, slot: Slot) {
+        self.seats[slot.index()].on_trial = false;
+    }
+
     /// Lets a worker that was out for a moment go on where it was.
     pub(crate) fn rejoin(&mut self, slot: Slot) {
-        self.seats[slot.index()].open = true;
+        let was = std::mem::replace(&mut self.seats[slot.index()].open, true);
+        self.open += u32::from(!was);
     }
 
     /// No new requests for this worker.
     pub(crate) fn leave(&mut self, slot: Slot) {
-        self.seats[slot.index()].open = false;
+        let was = std::mem::replace(&mut self.seats[slot.index()].open, false);
+        self.open -= u32::from(was);
     }
+}
+
+fn slot_at(index: usize) -> Slot {
+    Slot(u16::try_from(index).expect("one seat a slot, and slots are counted in 16 bits"))
 }
 
 /// The weight of a full share. A power of two, and so few steps that scores stay exact integers.

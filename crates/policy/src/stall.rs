@@ -4,7 +4,7 @@
 //! that no worker said anything for seconds, and must not kill a healthy fleet for it.
 
 use crate::state::State;
-use crate::worker::Worker;
+use crate::worker::{REVIEW_EVERY, Worker};
 use crate::{Moment, PoolConfig, RouteId};
 use std::time::Duration;
 
@@ -19,11 +19,15 @@ pub(crate) fn forgive(workers: &mut [Worker], config: &PoolConfig, now: Moment) 
     for worker in workers {
         match &mut worker.state {
             State::Suspect { deadline, .. } => *deadline = now + config.freeze.probe_timeout,
-            State::Frozen { restart_at, .. } => *restart_at = now + config.freeze.restart_after,
+            State::Frozen { restart_at, review_at, .. } => {
+                *restart_at = now + config.freeze.restart_after;
+                *review_at = now + REVIEW_EVERY;
+            }
             State::Starting { deadline } => *deadline = now + config.start.timeout,
             // A silence is counted from the stall; the others are promises to people, and stand.
             State::Waiting { .. }
             | State::Serving
+            | State::Clogged { .. }
             | State::Draining { .. }
             | State::Stopping { .. }
             | State::Killing => {}
@@ -48,7 +52,9 @@ pub(crate) fn looks_stalled(
     };
     let alive = workers
         .iter()
-        .filter(|worker| matches!(worker.state, State::Serving | State::Suspect { .. }))
+        .filter(|worker| {
+            matches!(worker.state, State::Serving | State::Clogged { .. } | State::Suspect { .. })
+        })
         .count();
     let silent = workers.iter().filter(together).count();
     let one_route = workers.iter().filter(together).all(|worker| route(worker) == route(suspect));

@@ -17,6 +17,7 @@
 //!    |                                                               v
 //!    +------------------------ its process ended ---------------- Killing
 //! ```
+//! Serving <-> Clogged: its event loop lives, but what is usually quick stands still on it (its threads are all taken).
 //! A process that ends goes to Waiting from wherever it was; one that the whole pool is to be rid of goes to Killing.
 
 use crate::Moment;
@@ -29,13 +30,15 @@ pub(crate) enum State {
     Waiting { start_at: Option<Moment> },
     /// Spawned; not ready yet.
     Starting { deadline: Moment },
-    /// In rotation.
+    /// In rotation, or in reserve.
     Serving,
+    /// Alive, but out of rotation until what stands still on it moves, or for a trial at `retry_at`.
+    Clogged { retry_at: Moment },
     /// Out of rotation until it answers its probe or anything else; frozen at `deadline`. A suspicion that comes with
     /// those of half the pool looks like a stalled host and gets one more period: then it is `excused`.
     Suspect { deadline: Moment, excused: bool },
-    /// Out of rotation until it sends a byte; restarted at `restart_at`.
-    Frozen { restart_at: Moment, probe: Probe },
+    /// Out of rotation until it sends a byte; restarted at `restart_at`, and looked at again at `review_at`.
+    Frozen { restart_at: Moment, review_at: Moment, probe: Probe },
     /// No new requests; stopped once it is empty, or at `deadline`.
     Draining { deadline: Moment },
     /// SIGTERM was sent; SIGKILL follows at `deadline`.
@@ -59,6 +62,7 @@ impl State {
             Self::Waiting { .. } => Phase::Waiting,
             Self::Starting { .. } => Phase::Starting,
             Self::Serving => Phase::Serving,
+            Self::Clogged { .. } => Phase::Clogged,
             Self::Suspect { .. } => Phase::Suspect,
             Self::Frozen { .. } => Phase::Frozen,
             Self::Draining { .. } => Phase::Draining,
@@ -77,6 +81,8 @@ pub enum Phase {
     Starting,
     /// In rotation.
     Serving,
+    /// Its event loop answers, but requests that are usually quick stand still on it: no new requests meanwhile.
+    Clogged,
     /// Silent while it owes answers; being probed, and out of rotation until it answers.
     Suspect,
     /// Silent, and deaf to its probe: no new requests until it sends a byte.
@@ -91,10 +97,11 @@ pub enum Phase {
 
 impl Phase {
     /// All of them, in the order of a worker's life.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Waiting,
         Self::Starting,
         Self::Serving,
+        Self::Clogged,
         Self::Suspect,
         Self::Frozen,
         Self::Draining,
@@ -108,6 +115,7 @@ impl Phase {
             Self::Waiting => "waiting",
             Self::Starting => "starting",
             Self::Serving => "serving",
+            Self::Clogged => "clogged",
             Self::Suspect => "suspect",
             Self::Frozen => "frozen",
             Self::Draining => "draining",

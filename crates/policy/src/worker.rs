@@ -1,9 +1,9 @@
 //! One slot and the life in it: the total table of state and event.
 
-use crate::arena::Chain;
-use crate::event::{Action, Exit, Report, Signal, Why};
+use crate::arena::{Chain, Key};
+use crate::event::{Action, Exit, Report, Share, Signal, Why};
 use crate::state::{Probe, State};
-use crate::{Moment, PoolConfig, RestartReason, Restarts, Slot, WorkerId};
+use crate::{Moment, PoolConfig, RestartReason, Restarts, RouteId, Slot, WorkerId};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -19,6 +19,10 @@ pub(crate) struct Worker {
     ready: Moment,
     /// When it last sent a byte.
     pub(crate) heard: Moment,
+    /// When the most recently sent of the requests that it answered was sent.
+    pub(crate) done: Moment,
+    /// When it was last tried again after it was clogged.
+    pub(crate) tried: Moment,
     /// How long it may be silent while all it holds is parked; doubles with each probe that it answers.
     pub(crate) patience: Duration,
     /// What it holds, oldest first.
@@ -31,6 +35,32 @@ pub(crate) struct Worker {
     crash_wait: Duration,
     pub(crate) restarts: Restarts,
     pub(crate) frozen_total: u64,
+    /// The latest life that was frozen when its end began.
+    pub(crate) ended_frozen: Option<u32>,
+    /// What is held against some of its requests, while it is frozen or clogged.
+    pub(crate) charge: Charge,
+    /// Whether it takes requests when it serves.
+    pub(crate) duty: Duty,
+    /// The share of a processor that it used lately.
+    pub(crate) busy: Option<Share>,
+}
+
+/// What a worker that stopped answering says about its requests.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Charge {
+    /// The request that most likely stopped it.
+    pub(crate) principal: Option<Key>,
+    /// The routes of those that may have.
+    pub(crate) routes: Vec<RouteId>,
+}
+
+/// Whether a worker that serves takes requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Duty {
+    /// It does.
+    Active,
+    /// It is booted, and stands by.
+    Reserve,
 }
 
 /// Whether there should be a process in a slot, apart from whether there is.
@@ -62,6 +92,16 @@ pub(crate) enum Step {
     /// The last request was given back.
     Emptied,
     Exited(Exit),
+    /// Requests that are usually quick stand still on it.
+    Clogged {
+        stuck: u32,
+    },
+    /// They moved.
+    Unclogged,
+    /// It is frozen, and waiting for it costs more than it may bring.
+    GiveUp,
+    /// It is not needed any more.
+    Surplus,
     Stop,
     Kill,
 }
@@ -82,6 +122,8 @@ impl Worker {
             entered: now,
             ready: now,
             heard: now,
+            done: now,
+            tried: now,
             patience: Duration::ZERO,
             active: Chain::default(),
             parked: Chain::default(),
@@ -89,6 +131,10 @@ impl Worker {
             crash_wait: Duration::ZERO,
             restarts: Restarts::default(),
             frozen_total: 0,
+            ended_frozen: None,
+            charge: Charge::default(),
+            duty: Duty::Active,
+            busy: None,
         }
     }
 
@@ -100,7 +146,7 @@ impl Worker {
     /// Whether it may take requests, now or after a restart that is not the repetition of a failure.
     pub(crate) fn gives_hope(&self) -> bool {
         match self.state {
-            State::Serving | State::Suspect { .. } | State::Frozen { .. } => true,
+            State::Serving | State::Clogged { .. } | State::Suspect { .. } | State::Frozen { .. } => true,
             State::Waiting { .. }
             | State::Starting { .. }
             | State::Draining { .. }
@@ -121,7 +167,7 @@ impl Worker {
                     self.enter(State::Starting { deadline }, Why::Due, scene);
                 }
                 // At rest already; only the start that was planned falls away.
-                Step::Stop | Step::Kill => self.state = State::Waiting { start_at: None },
+                Step::Stop | Step::Kill | Step::Surplus => self.state = State::Waiting { start_at: None },
                 Step::Excused
                 | Step::Ready
                 | Step::SpawnFailed
@@ -132,7 +178,10 @@ impl Worker {
                 | Step::Abandoned
                 | Step::TimedOut
                 | Step::Emptied
-                | Step::Exited(_) => {}
+                | Step::Exited(_)
+                | Step::Clogged { .. }
+                | Step::Unclogged
+                | Step::GiveUp => {}
             },
             State::Starting { .. } => match step {
                 Step::Ready => {
@@ -160,6 +209,7 @@ impl Worker {
                     self.rest(retry, Why::Exited { exit, retry }, scene);
                 }
                 Step::Stop => self.end(Why::Asked, scene),
+                Step::Surplus => self.end(Why::Surplus, scene),
                 Step::Kill => self.enter(State::Killing, Why::Asked, scene),
                 // It holds no requests yet, and its readiness is asked for by other means than the probe.
                 Step::Excused
@@ -169,9 +219,15 @@ impl Worker {
                 | Step::Refused
                 | Step::Abandoned
                 | Step::TimedOut
-                | Step::Emptied => {}
+                | Step::Emptied
+                | Step::Clogged { .. }
+                | Step::Unclogged
+                | Step::GiveUp => {}
             },
             State::Serving => match step {
+                Step::Due if scene.config.serves_one_at_a_time() => {
+                    self.freeze(Why::Overdue { age: now.since(self.heard) }, scene);
+                }
                 Step::Due => {
                     let why = Why::Silent { silent: now.since(self.heard), owes: self.in_flight() };
                     self.suspect(why, scene);
@@ -180,7 +236,12 @@ impl Worker {
                 Step::Abandoned => self.suspect(Why::Abandoned, scene),
                 Step::TimedOut => self.freeze(Why::TimedOut, scene),
                 Step::Exited(exit) => self.crash(exit, scene),
-                Step::Stop => self.drain(scene),
+                Step::Clogged { stuck } => {
+                    let retry_at = now + TRIAL_AFTER;
+                    self.enter(State::Clogged { retry_at }, Why::Clogged { stuck }, scene);
+                }
+                Step::Stop => self.drain(Why::Asked, scene),
+                Step::Surplus => self.drain(Why::Surplus, scene),
                 Step::Kill => self.enter(State::Killing, Why::Asked, scene),
                 // A late answer to the probe of an earlier suspicion is good news, but no change.
                 Step::Excused
@@ -189,13 +250,41 @@ impl Worker {
                 | Step::Heard
                 | Step::ProbeAnswered
                 | Step::ProbeFailed
-                | Step::Emptied => {}
+                | Step::Emptied
+                | Step::Unclogged
+                | Step::GiveUp => {}
+            },
+            State::Clogged { .. } => match step {
+                Step::Unclogged => self.enter(State::Serving, Why::Unclogged, scene),
+                Step::Due => {
+                    self.tried = now;
+                    self.enter(State::Serving, Why::Trial, scene);
+                }
+                Step::Refused => self.suspect(Why::Refused, scene),
+                Step::Exited(exit) => self.crash(exit, scene),
+                Step::Stop => self.drain(Why::Asked, scene),
+                Step::Surplus => self.drain(Why::Surplus, scene),
+                Step::Kill => self.enter(State::Killing, Why::Asked, scene),
+                // It lives, and that was known; clients that leave do not free the threads that they hold.
+                Step::Excused
+                | Step::Ready
+                | Step::SpawnFailed
+                | Step::Heard
+                | Step::ProbeAnswered
+                | Step::ProbeFailed
+                | Step::Abandoned
+                | Step::TimedOut
+                | Step::Emptied
+                | Step::Clogged { .. }
+                | Step::GiveUp => {}
             },
             State::Suspect { .. } => match step {
                 Step::Heard => self.clear(scene),
                 Step::ProbeAnswered => {
                     self.patience = (self.patience * 2).clamp(freeze.suspect_after, LONGEST_PATIENCE);
                     self.heard = now;
+                    // The probe was read after all that was sent before it.
+                    self.done = self.done.max(self.entered);
                     self.clear(scene);
                 }
                 Step::Due => {
@@ -208,7 +297,8 @@ impl Worker {
                 }
                 Step::TimedOut => self.freeze(Why::TimedOut, scene),
                 Step::Exited(exit) => self.crash(exit, scene),
-                Step::Stop => self.drain(scene),
+                Step::Stop => self.drain(Why::Asked, scene),
+                Step::Surplus => self.drain(Why::Surplus, scene),
                 Step::Kill => self.enter(State::Killing, Why::Asked, scene),
                 // A probe without a connection leaves the suspicion as it is: the deadline decides.
                 Step::Ready
@@ -216,9 +306,12 @@ impl Worker {
                 | Step::ProbeFailed
                 | Step::Refused
                 | Step::Abandoned
-                | Step::Emptied => {}
+                | Step::Emptied
+                | Step::Clogged { .. }
+                | Step::Unclogged
+                | Step::GiveUp => {}
             },
-            State::Frozen { restart_at, probe } => match step {
+            State::Frozen { restart_at, review_at, probe } => match step {
                 Step::Heard => self.clear(scene),
                 Step::ProbeAnswered => {
                     self.heard = now;
@@ -226,20 +319,26 @@ impl Worker {
                 }
                 Step::Due if now >= restart_at => {
                     self.restarts.count(RestartReason::Frozen);
-                    self.end(Why::FrozenTooLong, scene);
+                    self.end_frozen(Why::FrozenTooLong, scene);
                 }
                 Step::Due => match probe {
                     Probe::Next(at) if now >= at => {
-                        self.state = State::Frozen { restart_at, probe: Probe::Open };
+                        self.state = State::Frozen { restart_at, review_at, probe: Probe::Open };
                         scene.actions.push_back(Action::Probe(self.id));
                     }
                     Probe::Next(_) | Probe::Open => {}
                 },
                 Step::ProbeFailed => {
-                    self.state = State::Frozen { restart_at, probe: Probe::Next(now + PROBE_AGAIN) };
+                    self.state =
+                        State::Frozen { restart_at, review_at, probe: Probe::Next(now + PROBE_AGAIN) };
+                }
+                Step::GiveUp => {
+                    self.restarts.count(RestartReason::Frozen);
+                    self.end_frozen(Why::NotWorthWaiting, scene);
                 }
                 Step::Exited(exit) => self.crash(exit, scene),
-                Step::Stop => self.drain(scene),
+                Step::Stop => self.drain(Why::Asked, scene),
+                Step::Surplus => self.drain(Why::Surplus, scene),
                 Step::Kill => self.enter(State::Killing, Why::Asked, scene),
                 // What it holds may leave or run out of time; it stays frozen until it sends a byte.
                 Step::Excused
@@ -248,7 +347,9 @@ impl Worker {
                 | Step::Refused
                 | Step::Abandoned
                 | Step::TimedOut
-                | Step::Emptied => {}
+                | Step::Emptied
+                | Step::Clogged { .. }
+                | Step::Unclogged => {}
             },
             State::Draining { .. } => match step {
                 Step::Emptied => self.end(Why::Empty, scene),
@@ -265,6 +366,10 @@ impl Worker {
                 | Step::Refused
                 | Step::Abandoned
                 | Step::TimedOut
+                | Step::Clogged { .. }
+                | Step::Unclogged
+                | Step::GiveUp
+                | Step::Surplus
                 | Step::Stop => {}
             },
             State::Stopping { .. } => match step {
@@ -281,6 +386,10 @@ impl Worker {
                 | Step::Abandoned
                 | Step::TimedOut
                 | Step::Emptied
+                | Step::Clogged { .. }
+                | Step::Unclogged
+                | Step::GiveUp
+                | Step::Surplus
                 | Step::Stop => {}
             },
             State::Killing => match step {
@@ -297,6 +406,10 @@ impl Worker {
                 | Step::Abandoned
                 | Step::TimedOut
                 | Step::Emptied
+                | Step::Clogged { .. }
+                | Step::Unclogged
+                | Step::GiveUp
+                | Step::Surplus
                 | Step::Stop
                 | Step::Kill => {}
             },
@@ -311,13 +424,14 @@ impl Worker {
 
     fn freeze(&mut self, why: Why, scene: &mut Scene<'_>) {
         self.frozen_total += 1;
-        // A suspect's probe is still open; a worker out of time gets its first one.
-        let probe = match self.state {
-            State::Suspect { .. } => Probe::Open,
-            _ => Probe::Next(scene.now),
-        };
+        let was_probed = matches!(self.state, State::Suspect { .. });
         let restart_at = scene.now + scene.config.freeze.restart_after;
-        self.enter(State::Frozen { restart_at, probe }, why, scene);
+        let review_at = scene.now + REVIEW_EVERY;
+        self.enter(State::Frozen { restart_at, review_at, probe: Probe::Open }, why, scene);
+        // A suspect's probe is still open; a worker out of time gets its first one.
+        if !was_probed {
+            scene.actions.push_back(Action::Probe(self.id));
+        }
     }
 
     fn clear(&mut self, scene: &mut Scene<'_>) {
@@ -325,18 +439,24 @@ impl Worker {
         self.enter(State::Serving, Why::Answered { after }, scene);
     }
 
-    fn drain(&mut self, scene: &mut Scene<'_>) {
+    fn drain(&mut self, why: Why, scene: &mut Scene<'_>) {
         if self.in_flight() == 0 {
-            self.end(Why::Asked, scene);
+            self.end(why, scene);
         } else {
             let deadline = scene.now + scene.config.stop.drain_timeout;
-            self.enter(State::Draining { deadline }, Why::Asked, scene);
+            self.enter(State::Draining { deadline }, why, scene);
         }
     }
 
     /// Asks the process to end.
     fn end(&mut self, why: Why, scene: &mut Scene<'_>) {
         let deadline = scene.now + scene.config.stop.grace;
+        self.enter(State::Stopping { deadline }, why, scene);
+    }
+
+    /// Asks a process to end that will hardly hear it: its event loop would have to turn for that.
+    fn end_frozen(&mut self, why: Why, scene: &mut Scene<'_>) {
+        let deadline = scene.now + scene.config.stop.grace.min(FROZEN_GRACE);
         self.enter(State::Stopping { deadline }, why, scene);
     }
 
@@ -405,12 +525,22 @@ impl Worker {
             State::Killing => scene.actions.push_back(Action::Signal(self.id, Signal::Kill)),
             State::Waiting { .. }
             | State::Serving
+            | State::Clogged { .. }
             | State::Suspect { .. }
             | State::Frozen { .. }
             | State::Draining { .. } => {}
         }
     }
 }
+
+/// A frozen worker that thaws within this time of its SIGTERM may end by itself.
+const FROZEN_GRACE: Duration = Duration::from_secs(2);
+
+/// How long a clogged worker of which nothing is heard stays out before it is tried again.
+const TRIAL_AFTER: Duration = Duration::from_secs(5);
+
+/// How often a frozen worker is looked at again.
+pub(crate) const REVIEW_EVERY: Duration = Duration::from_secs(1);
 
 /// The longest silence of a worker that only waits (for what it awaits itself) before it is probed again.
 const LONGEST_PATIENCE: Duration = Duration::from_secs(5);

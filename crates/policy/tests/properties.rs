@@ -1,8 +1,8 @@
 //! What holds whatever happens, in whatever order.
 
 use policy::{
-    Action, Admission, Event, Exit, LeaseId, Moment, Outcome, Phase, Pool, PoolConfig, RouteId, Signal,
-    WorkerId,
+    Action, Admission, Event, Exit, Isolation, LeaseId, Moment, Outcome, Phase, Pool, PoolConfig, Replay,
+    Request, RouteId, Signal, WorkerId,
 };
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -11,7 +11,7 @@ use std::time::Duration;
 
 #[derive(Clone, Copy, Debug)]
 enum Op {
-    Admit,
+    Admit(u32),
     Moved(usize),
     Release(usize, u8),
     Answer(usize),
@@ -21,7 +21,7 @@ enum Op {
 
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
-        6 => Just(Op::Admit),
+        6 => (0_u32..4).prop_map(Op::Admit),
         2 => any::<usize>().prop_map(Op::Moved),
         4 => (any::<usize>(), 0_u8..5).prop_map(|(which, how)| Op::Release(which, how)),
         2 => any::<usize>().prop_map(Op::Answer),
@@ -38,6 +38,7 @@ struct Shell {
     waiting: BTreeSet<String>,
     alive: BTreeSet<WorkerId>,
     cap: u32,
+    isolation: Isolation,
 }
 
 impl Shell {
@@ -52,6 +53,20 @@ impl Shell {
                     self.alive.insert(worker);
                 }
                 Action::Signal(worker, Signal::Kill) => self.exit(worker),
+                Action::Rescue(first) => {
+                    assert!(self.leases.contains(&first), "a rescue of what is over");
+                    let again = Request { replay: Replay::Once, ..Request::from(RouteId(0)) };
+                    match self.pool.rescue(again, first, self.now) {
+                        Some(Admission::Assigned(lease)) => {
+                            assert_ne!(lease.worker, first.worker, "rescued onto the worker that holds it");
+                            self.hold(lease);
+                        }
+                        Some(Admission::Queued(ticket)) => {
+                            self.waiting.insert(format!("{ticket:?}"));
+                        }
+                        Some(Admission::Shed(_)) | None => {}
+                    }
+                }
                 Action::Grant(ticket, lease) => {
                     assert!(self.waiting.remove(&format!("{ticket:?}")), "granted twice, or out of nothing");
                     self.hold(lease);
@@ -62,14 +77,15 @@ impl Shell {
                 Action::Signal(_, Signal::Terminate)
                 | Action::Probe(_)
                 | Action::Report(_)
+                | Action::Judged(_)
+                | Action::Standing(_)
                 | Action::GiveUp => {}
             }
         }
     }
 
     fn hold(&mut self, lease: LeaseId) {
-        let view = self.pool.workers().nth(lease.worker.slot.index()).expect("a slot");
-        assert_eq!(view.id, lease.worker);
+        let view = self.pool.workers().find(|view| view.id == lease.worker).expect("a worker");
         assert!(view.in_flight - view.parked <= self.cap, "above the cap");
         self.leases.push(lease);
     }
@@ -82,19 +98,23 @@ impl Shell {
 
     fn apply(&mut self, op: Op) {
         match op {
-            Op::Admit => {
+            Op::Admit(route) => {
                 let loads: Vec<(WorkerId, u32)> = self
                     .pool
                     .workers()
                     .filter(|worker| worker.phase == Phase::Serving)
                     .map(|worker| (worker.id, worker.in_flight - worker.parked))
                     .collect();
-                match self.pool.admit(RouteId(0), self.now) {
+                let request = Request { replay: Replay::Once, ..Request::from(RouteId(route)) };
+                match self.pool.admit(request, self.now) {
                     Admission::Assigned(lease) => {
                         let least = loads.iter().map(|(_, load)| *load).min();
                         let own = loads.iter().find(|(worker, _)| *worker == lease.worker);
                         // Equal weights: nothing has ramped (the configuration says so).
-                        assert_eq!(own.map(|(_, load)| *load), least, "not the least loaded: {loads:?}");
+                        assert!(
+                            self.isolation == Isolation::Auto || own.map(|(_, load)| *load) == least,
+                            "not the least loaded: {loads:?}"
+                        );
                         self.hold(lease);
                     }
                     Admission::Queued(ticket) => {
@@ -151,11 +171,13 @@ proptest! {
     fn the_pool_keeps_its_promises(
         workers in 1_u16..6,
         cap in 1_u32..4,
+        isolation in prop_oneof![Just(Isolation::Auto), Just(Isolation::Off)],
         ops in proptest::collection::vec(op(), 1..200),
     ) {
         let mut config = PoolConfig::new(NonZeroU16::new(workers).expect("from 1"));
         config.max_in_flight = NonZeroU32::new(cap).expect("from 1");
         config.queue.limit = 8;
+        config.isolation = isolation;
         config.start.attempts = 0;
         config.start.ramp = Duration::ZERO;
         let pool = Pool::new(config, Moment::default());
@@ -166,12 +188,13 @@ proptest! {
             waiting: BTreeSet::new(),
             alive: BTreeSet::new(),
             cap,
+            isolation,
         };
         shell.carry_out();
         for op in ops {
             shell.apply(op);
         }
-        for lease in std::mem::take(&mut shell.leases) {
+        while let Some(lease) = shell.leases.pop() {
             shell.pool.release(lease, Outcome::Completed, shell.now);
             shell.carry_out();
         }

@@ -133,7 +133,7 @@ fn a_blocked_worker_is_frozen_half_a_second_after_its_last_byte_and_thaws_with_t
 
 #[test]
 fn a_worker_frozen_for_too_long_is_asked_to_end_then_killed_then_replaced() {
-    let mut story = Story::serving(1, |_| {});
+    let mut story = Story::serving(1, |config| config.surge = 0);
     let worker = story.lease().worker;
     story.pass(500 + 30_000);
     assert!(story.asked_for(Action::Signal(worker, Signal::Terminate)));
@@ -157,7 +157,7 @@ fn a_worker_that_takes_no_connection_gets_no_further_request_until_it_answers() 
 fn a_worker_that_serves_one_at_a_time_is_asked_whether_it_is_free_when_its_client_leaves() {
     let mut story = Story::serving(1, |config| config.max_in_flight = NonZeroU32::MIN);
     let lease = story.lease();
-    story.pass(5_000);
+    story.pass(1_900);
     assert_eq!(story.phase(0), Phase::Serving, "busy is not silent where one request fills the worker");
     story.release(lease, Outcome::Cancelled);
     assert_eq!(story.phase(0), Phase::Suspect);

@@ -6,8 +6,8 @@
 
 use expect_test::expect_file;
 use policy::{
-    Action, Admission, Event, Exit, LeaseId, Moment, Outcome, Phase, Pool, PoolConfig, Report, RouteId,
-    Signal, Slot, WorkerId,
+    Action, Admission, Event, Exit, Judgement, LeaseId, Moment, Outcome, Phase, Pool, PoolConfig, Report,
+    RouteId, Signal, Slot, StandingReport, WorkerId,
 };
 use std::fmt::Write as _;
 use std::num::{NonZeroU16, NonZeroU32};
@@ -75,6 +75,7 @@ const STATES: &[State] = &[
     State { name: "client of its one request left", phase: Phase::Suspect, cap: 1, reach: Scene::left },
     State { name: "deaf, its probe open", phase: Phase::Frozen, cap: 64, reach: Scene::deaf },
     State { name: "deaf, its probe failed", phase: Phase::Frozen, cap: 64, reach: Scene::deaf_and_closed },
+    State { name: "quick requests stand still", phase: Phase::Clogged, cap: 64, reach: Scene::clogged },
     State { name: "finishing a request", phase: Phase::Draining, cap: 64, reach: Scene::draining },
     State { name: "told to end", phase: Phase::Stopping, cap: 64, reach: Scene::stopping },
     State { name: "start timed out", phase: Phase::Stopping, cap: 64, reach: Scene::start_timed_out },
@@ -185,6 +186,33 @@ impl Scene {
     fn deaf_and_closed(self) -> Self {
         let mut scene = self.deaf();
         scene.pool.handle(Event::ProbeFailed(scene.worker()), scene.now);
+        scene.settled()
+    }
+
+    /// The route is known to be quick, and one request of it does not come back from a loop that lives.
+    fn clogged(self) -> Self {
+        let mut scene = self.ready();
+        for _ in 0..60 {
+            scene.admit();
+            scene.now = scene.now + Duration::from_millis(1);
+            if let Some(Admission::Assigned(lease)) = scene.admitted {
+                scene.pool.release(lease, Outcome::Completed, scene.now);
+            }
+        }
+        scene.lease = None;
+        while scene.lease.is_none() {
+            scene.admit();
+        }
+        // The other worker answers its like meanwhile.
+        scene.now = scene.now + Duration::from_millis(1);
+        if let Admission::Assigned(lease) = scene.pool.admit(RouteId(1), scene.now) {
+            scene.pool.release(lease, Outcome::Completed, scene.now);
+        }
+        for _ in 0..2 {
+            scene.pass(Duration::from_millis(250));
+            scene.pool.handle(Event::ProbeAnswered(scene.worker()), scene.now);
+        }
+        scene.pass(Duration::from_millis(1));
         scene.settled()
     }
 
@@ -349,6 +377,16 @@ fn describe(action: &Action) -> String {
         Action::Grant(_, lease) => format!("the waiting request goes to {}", lease.worker),
         Action::Reject(_, refusal) => format!("the waiting request is turned away: {}", refusal.why.as_str()),
         Action::Report(Report { worker, was, now, why }) => format!("{worker} {was} -> {now}: {why}"),
+        Action::Rescue(lease) => format!("the request at {} goes to another worker too", lease.worker),
+        Action::Judged(Judgement { worker, held, suspects, rescued, culprit }) => {
+            let culprit = culprit.map_or("nobody".to_owned(), |(RouteId(route), _)| format!("route {route}"));
+            format!(
+                "{worker} judged: {held} held, {suspects} suspect, {rescued} to be rescued, culprit {culprit}"
+            )
+        }
+        Action::Standing(StandingReport { route: RouteId(route), was, now }) => {
+            format!("route {route} {} -> {}", was.as_str(), now.as_str())
+        }
         Action::GiveUp => "give up".to_owned(),
     }
 }

@@ -10,6 +10,7 @@ use http::{StatusCode, Version};
 use logs::AccessLine;
 use policy::WorkerId;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -31,6 +32,8 @@ pub(crate) struct Record {
     pub(crate) whole: bool,
     /// Why the answer is our own, or broke off through no fault of the client.
     pub(crate) reason: Option<&'static str>,
+    /// How often it was sent again.
+    pub(crate) retries: AtomicU32,
     /// Nothing if there is no access log.
     pub(crate) line: Option<Box<AccessLine>>,
 }
@@ -78,11 +81,18 @@ impl Record {
         }
     }
 
-    pub(crate) fn note_retry(&mut self, why: Retry) {
-        self.shard.count_retry(why);
+    /// Another worker answers than the one that was noted.
+    pub(crate) fn note_rescuer(&mut self, worker: WorkerId) {
+        self.retries.fetch_add(1, Ordering::Relaxed);
         if let Some(line) = &mut self.line {
-            line.retries += 1;
+            line.worker = Some(format!("{}.{}", self.shard.pool.name(), worker.slot));
         }
+    }
+
+    /// Shared, because two workers may be asked at once.
+    pub(crate) fn note_retry(&self, why: Retry) {
+        self.shard.count_retry(why);
+        self.retries.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -97,8 +107,8 @@ pub(crate) fn note_unread(
     let line = shard.options.log.as_ref().filter(|log| log.has_access()).map(|_| Box::new(unknown(origin)));
     let (shard, watch) = (Arc::clone(shard), Arc::clone(watch));
     let (status, reason) = (Some(status), Some(reason));
-    let began = watch.now();
-    drop(Record { shard, watch, began, status, bytes: 0, whole: true, reason, line });
+    let (began, retries) = (watch.now(), AtomicU32::new(0));
+    drop(Record { shard, watch, began, status, bytes: 0, whole: true, reason, retries, line });
 }
 
 /// A line that says who, and no more.
@@ -155,6 +165,7 @@ impl Drop for Record {
             line.bytes = self.bytes;
             line.duration = took;
             line.reason = self.reason;
+            line.retries = self.retries.load(Ordering::Relaxed);
             log.access(line);
         }
     }

@@ -1,28 +1,25 @@
 //! One request in, one response out: the whole way in one function, read from top to bottom.
 
 use crate::access::Record;
+use crate::deliver::{Answered, deliver};
 use crate::download::Download;
 use crate::error::Error;
-use crate::metrics::Retry;
 use crate::request::{self, Origin, Wishes};
 use crate::response;
 use crate::shard::Shard;
 use crate::tunnel;
 use crate::upload::{Gate, Upload};
-use crate::upstream::{self, Upstream, quietly};
+use crate::upstream::Upstream;
 use crate::watch::{Phase, Watch};
 use http::header::{CONNECTION, UPGRADE};
-use http::request::Parts;
 use http::{Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
-use policy::Outcome;
+use policy::{Outcome, Replay};
 use std::convert::Infallible;
-use std::future::{Future, poll_fn};
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::sync::atomic::AtomicU32;
 use supervisor::Lease;
 
 /// Answers one request: by a worker, or by an error of our own.
@@ -41,6 +38,7 @@ pub(crate) async fn serve(
         bytes: 0,
         whole: false,
         reason: None,
+        retries: AtomicU32::new(0),
         line: None,
     });
     let mut response = match forward(&shard, &watch, &origin, request, &mut record).await {
@@ -88,145 +86,16 @@ async fn forward(
         });
     }
 
-    for _ in 0..ATTEMPTS {
-        watch.enter(Phase::Queue);
-        let asked = watch.now();
-        let lease = shard.pool.claim(route.id).await.map_err(Error::Unavailable)?;
-        let assigned = watch.now();
-        record.note_worker(lease.worker(), assigned - asked);
-        watch.enter(Phase::Answer);
-        match exchange(shard, watch, record, lease, request).await? {
-            Exchanged::Answered(response, upstream, lease) => {
-                record.note_answer(watch.now() - assigned);
-                route.answered(response.status());
-                return answer(shard, watch, &wishes, response, upstream, lease, client);
-            }
-            Exchanged::Refused(unsent) => {
-                record.note_retry(Retry::Refused);
-                request = unsent;
-            }
-        }
-    }
-    Err(Error::Unreachable)
-}
-
-/// What came of sending a request to one worker.
-enum Exchanged {
-    Answered(Response<Incoming>, Box<Upstream>, Lease),
-    /// Nobody accepted a connection: nothing was sent.
-    Refused(Request<Upload>),
-}
-
-/// Sends the request to the worker of this lease and waits for the head of the answer: first on an idle connection,
-/// and if that turns out to be closed, on a fresh one.
-async fn exchange(
-    shard: &Shard,
-    watch: &Arc<Watch>,
-    record: &mut Record,
-    lease: Lease,
-    mut request: Request<Upload>,
-) -> Result<Exchanged, Error> {
-    while let Some(mut upstream) = shard.take_idle(lease.worker()) {
-        if !upstream.is_usable() {
-            continue;
-        }
-        // A worker may close an idle connection at the very moment a request is sent on it. If nothing was written, the
-        // request comes back; if something was, only what is safe and has no body may be sent again.
-        let copy = safe_copy(&request);
-        match send(&mut upstream, watch, request).await {
-            Ok(response) => return Ok(Exchanged::Answered(response, upstream, lease)),
-            Err(Failure::Unsent(unsent)) => {
-                record.note_retry(Retry::Unsent);
-                request = *unsent;
-            }
-            Err(Failure::Broken(error)) => match (copy, error) {
-                (Some(copy), Error::Lost) => {
-                    record.note_retry(Retry::Lost);
-                    request = Request::from_parts(copy, Upload::empty(Arc::clone(watch)));
-                    // Once, and on a connection that cannot have gone stale: the request itself may be what breaks it.
-                    break;
-                }
-                (Some(_) | None, error) => return Err(give_up(lease, error)),
-            },
-        }
-    }
-    let mut upstream = match Upstream::connect(lease.address()).await {
-        Ok(upstream) => upstream,
-        Err(_) => {
-            lease.finish(Outcome::Refused);
-            return Ok(Exchanged::Refused(request));
-        }
+    let wanted = policy::Request {
+        route: route.id,
+        fingerprint: shard.options.routes.fingerprint(request.method(), request.uri()),
+        urgency: shard.options.routes.urgency_of(request.uri().path()),
+        replay: Replay::Never,
+        not_to: None,
     };
-    match send(&mut upstream, watch, request).await {
-        Ok(response) => Ok(Exchanged::Answered(response, upstream, lease)),
-        Err(Failure::Unsent(unsent)) => {
-            lease.finish(Outcome::Refused);
-            Ok(Exchanged::Refused(*unsent))
-        }
-        Err(Failure::Broken(error)) => Err(give_up(lease, error)),
-    }
-}
-
-/// Why a request got no answer on one connection.
-enum Failure {
-    /// Proof that nothing was sent: the request itself.
-    Unsent(Box<Request<Upload>>),
-    Broken(Error),
-}
-
-/// Sends a request on a connection and drives that connection until the head of the answer is there.
-async fn send(
-    upstream: &mut Upstream,
-    watch: &Watch,
-    request: Request<Upload>,
-) -> Result<Response<Incoming>, Failure> {
-    let Upstream { sender, connection, meter, .. } = upstream;
-    meter.await_head(upstream::LONGEST_ANSWER_HEAD);
-    let mut answer = pin!(sender.try_send_request(request));
-    let answer = poll_fn(|cx| {
-        if watch.has_expired(Phase::Upload) {
-            return Poll::Ready(Err(Failure::Broken(Error::BodyTimeout)));
-        }
-        if watch.has_expired(Phase::Answer) {
-            return Poll::Ready(Err(Failure::Broken(Error::AnswerTimeout)));
-        }
-        // Whatever ends the connection is told to the answer as well.
-        let _ = connection.poll(cx);
-        quietly(|cx| answer.as_mut().poll(cx)).map_err(|mut error| match error.take_message() {
-            Some(request) => Failure::Unsent(Box::new(request)),
-            None if watch.has_overrun() => Failure::Broken(Error::BodyTooLarge),
-            None if watch.has_broken_body() => Failure::Broken(Error::BadBody),
-            None if error.error().is_parse() || meter.is_spent() => Failure::Broken(Error::BadAnswer),
-            None => Failure::Broken(Error::Lost),
-        })
-    });
-    let answer = answer.await;
-    meter.lift();
-    answer
-}
-
-/// Gives the lease back with what the policy has to know of the failure.
-fn give_up(lease: Lease, error: Error) -> Error {
-    lease.finish(match error {
-        Error::AnswerTimeout => Outcome::TimedOut,
-        Error::Lost | Error::BadAnswer => Outcome::Lost,
-        _ => Outcome::Cancelled,
-    });
-    error
-}
-
-/// A second copy of a request that may be sent twice: safe by its method (RFC 9110 section 9.2.1), and without a body.
-fn safe_copy(request: &Request<Upload>) -> Option<Parts> {
-    let safe = request.method().is_safe() && request.body().is_end_stream();
-    let upgrades = request.headers().contains_key(UPGRADE);
-    (safe && !upgrades).then(|| {
-        let (mut parts, ()) = Request::new(()).into_parts();
-        parts.method = request.method().clone();
-        parts.uri = request.uri().clone();
-        parts.version = request.version();
-        parts.headers = request.headers().clone();
-        parts
-    })
+    let Answered { response, upstream, lease } = deliver(shard, watch, wanted, request, record).await?;
+    route.answered(response.status());
+    answer(shard, watch, &wishes, response, upstream, lease, client)
 }
 
 /// Makes a worker's answer fit for the client.
@@ -268,6 +137,3 @@ fn answer(
     download.finish_if_empty();
     Ok(Response::from_parts(parts, download))
 }
-
-/// Claims of one request that may find nobody listening: each such worker is suspect at once, and not claimed again.
-const ATTEMPTS: u32 = 16;

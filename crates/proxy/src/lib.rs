@@ -5,6 +5,7 @@
 
 mod access;
 mod closing;
+mod deliver;
 mod download;
 mod error;
 mod forward;

@@ -13,6 +13,7 @@ pub struct Metrics {
     queue_wait: Histogram,
     worker_response: Histogram,
     retries: IntCounterVec,
+    rescues: IntCounterVec,
     /// Open client connections.
     pub(crate) connections: IntGauge,
 }
@@ -50,9 +51,17 @@ impl Metrics {
                 ),
                 &["reason"],
             )?,
+            rescues: IntCounterVec::new(
+                Opts::new(
+                    "antifreeze_rescues_total",
+                    "Requests kept from an answer by a worker that froze, clogged or died, by what came of a second one.",
+                ),
+                &["outcome"],
+            )?,
             connections: IntGauge::new("antifreeze_client_connections", "Open client connections.")?,
         };
-        let families: [Box<dyn Collector>; 6] = [
+        let families: [Box<dyn Collector>; 7] = [
+            Box::new(metrics.rescues.clone()),
             Box::new(metrics.requests.clone()),
             Box::new(metrics.total.clone()),
             Box::new(metrics.queue_wait.clone()),
@@ -73,6 +82,7 @@ impl Metrics {
             total: self.total.local(),
             queue_wait: self.queue_wait.local(),
             worker_response: self.worker_response.local(),
+            rescues: RESCUES.map(|outcome| self.rescues.with_label_values(&[outcome]).local()),
             retries: RETRIES.map(|reason| self.retries.with_label_values(&[reason]).local()),
             shared: self.clone(),
         }
@@ -90,6 +100,21 @@ pub(crate) enum Retry {
     Lost,
 }
 
+/// What came of a rescue.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Rescue {
+    /// The second worker answered.
+    Answered,
+    /// The first one was quicker after all.
+    Overtaken,
+    /// The second one did not answer either.
+    Failed,
+    /// It was not allowed.
+    Denied,
+}
+
+const RESCUES: [&str; 4] = ["answered", "overtaken", "failed", "denied"];
+
 const RETRIES: [&str; 3] = ["refused", "unsent", "lost"];
 
 /// From half a millisecond to a minute.
@@ -105,6 +130,7 @@ pub(crate) struct Tally {
     queue_wait: LocalHistogram,
     worker_response: LocalHistogram,
     retries: [LocalIntCounter; RETRIES.len()],
+    rescues: [LocalIntCounter; RESCUES.len()],
     shared: Metrics,
 }
 
@@ -133,6 +159,10 @@ impl Tally {
         self.retries[why as usize].inc();
     }
 
+    pub(crate) fn rescued(&mut self, how: Rescue) {
+        self.rescues[how as usize].inc();
+    }
+
     /// Adds this thread's counts to everybody's.
     pub(crate) fn flush(&mut self) {
         for (_, counter) in &self.requests {
@@ -141,7 +171,7 @@ impl Tally {
         self.total.flush();
         self.queue_wait.flush();
         self.worker_response.flush();
-        for counter in &self.retries {
+        for counter in self.retries.iter().chain(&self.rescues) {
             counter.flush();
         }
     }

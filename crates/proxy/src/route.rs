@@ -22,8 +22,8 @@ mod shape;
 mod template;
 
 use crate::route::template::Templates;
-use http::{Method, StatusCode};
-use policy::RouteId;
+use http::{Method, StatusCode, Uri};
+use policy::{RouteId, Urgency};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,13 +32,25 @@ pub use openapi::{OpenApi, OpenApiError};
 pub use template::{Pattern, PatternError};
 
 /// What the operator decided about routes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Routing {
     /// Path templates that go before all others.
     pub patterns: Vec<Pattern>,
     /// Where the app describes its routes.
     pub openapi: OpenApi,
+    /// Paths of the app's own health checks, which do not wait behind the queue.
+    pub health: Vec<String>,
 }
+
+impl Default for Routing {
+    fn default() -> Self {
+        let health = HEALTH_PATHS.map(str::to_owned).to_vec();
+        Self { patterns: Vec::new(), openapi: OpenApi::default(), health }
+    }
+}
+
+/// What apps commonly call their health checks.
+const HEALTH_PATHS: [&str; 6] = ["/health", "/healthz", "/livez", "/readyz", "/ping", "/up"];
 
 /// The routes of one app, the same for all threads. Clones are cheap and mean the same table.
 #[derive(Clone, Debug)]
@@ -49,6 +61,7 @@ pub struct RouteTable {
 #[derive(Debug)]
 struct Shared {
     openapi: OpenApi,
+    health: Vec<String>,
     patterns: Templates,
     /// Random, so that nobody outside can choose who shares a route.
     hasher: RandomState,
@@ -85,6 +98,7 @@ impl RouteTable {
         Self {
             shared: Arc::new(Shared {
                 openapi: routing.openapi.clone(),
+                health: routing.health.clone(),
                 patterns,
                 hasher: RandomState::new(),
                 version: AtomicU32::new(0),
@@ -99,6 +113,19 @@ impl RouteTable {
             Some(name) => name.to_string(),
             None => format!("unnamed routes {}/{SHARED}", (route.0 % SHARED) + 1),
         }
+    }
+
+    /// Whether a request may pass others in the queue.
+    pub(crate) fn urgency_of(&self, path: &str) -> Urgency {
+        match self.shared.health.iter().any(|health| health == path) {
+            true => Urgency::Health,
+            false => Urgency::Ordinary,
+        }
+    }
+
+    /// The same for the same method and target, on all threads of this process.
+    pub(crate) fn fingerprint(&self, method: &Method, target: &Uri) -> u64 {
+        self.shared.hasher.hash_one((method, target))
     }
 
     /// All routes that have a name, the oldest first.

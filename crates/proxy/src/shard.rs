@@ -1,7 +1,7 @@
 //! What one data-plane thread has for itself: idle connections, counts, request ids.
 
 use crate::Options;
-use crate::metrics::{Metrics, Retry, Tally};
+use crate::metrics::{Metrics, Rescue, Retry, Tally};
 use crate::route::Route;
 use crate::route::replica::Replica;
 use crate::upstream::{Idle, Upstream};
@@ -96,6 +96,10 @@ impl Shard {
 
     pub(crate) fn count_retry(&self, why: Retry) {
         self.state().tally.retried(why);
+    }
+
+    pub(crate) fn count_rescue(&self, how: Rescue) {
+        self.state().tally.rescued(how);
     }
 
     /// Closes stale connections, forgets tunnels that ended, and adds the counts up.

@@ -1,11 +1,12 @@
 //! What a pool's workers are: the command, its surroundings, and the policy's knobs.
 
 use logs::Log;
-use policy::PoolConfig;
+use policy::{PoolConfig, RouteId};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Everything that describes one pool.
@@ -23,6 +24,8 @@ pub struct PoolOptions {
     pub policy: PoolConfig,
     /// The request line's method and target of readiness and liveness probes, `OPTIONS *` by default.
     pub probe: Probe,
+    /// What routes are called, for the log.
+    pub route_names: RouteNames,
     /// The parent of the pool's private socket folder.
     pub runtime_directory: PathBuf,
     /// How long an idle connection to a worker is kept; `None` for the default of the server that was recognised.
@@ -33,6 +36,28 @@ pub struct PoolOptions {
     /// Takes what workers print. A worker never waits for it: what finds no room is dropped and counted
     /// ([`PoolStatus::lines_dropped`](crate::PoolStatus)).
     pub log: Log,
+}
+
+/// Tells what a route is called: `GET /users/{id}`.
+#[derive(Clone)]
+pub struct RouteNames(pub Arc<dyn Fn(RouteId) -> String + Send + Sync>);
+
+impl RouteNames {
+    pub(crate) fn name(&self, route: RouteId) -> String {
+        (self.0)(route)
+    }
+}
+
+impl Default for RouteNames {
+    fn default() -> Self {
+        Self(Arc::new(|RouteId(number)| format!("route {number}")))
+    }
+}
+
+impl fmt::Debug for RouteNames {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RouteNames")
+    }
 }
 
 /// Variables by name: set to a value, or (`None`) removed.

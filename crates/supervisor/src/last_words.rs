@@ -1,6 +1,6 @@
 //! What is known about the end of a process, in words for the log and for the line that the program ends with.
 
-use policy::{Exit, Why};
+use policy::{Exit, Report, Why};
 use std::io;
 
 /// How a slot's last process ended, in words.
@@ -10,6 +10,8 @@ pub(crate) enum LastWords {
     Output(String),
     /// There was no process, and why.
     NotSpawned(String),
+    /// They may still be in the pipe. Meanwhile nothing of this slot is logged, to keep the order.
+    Coming(Vec<Report>),
 }
 
 impl LastWords {
@@ -28,6 +30,7 @@ impl LastWords {
             Self::Output(output) if output.is_empty() => None,
             Self::Output(output) => Some(format!("the last output of one: {output}")),
             Self::NotSpawned(error) => Some(format!("one could not be spawned: {error}")),
+            Self::Coming(_) => None,
         }
     }
 }

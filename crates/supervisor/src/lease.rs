@@ -1,9 +1,10 @@
 //! A claim on one worker, as a guard.
 
 use crate::Address;
-use crate::pool::Shared;
+use crate::pool::{Life, Shared};
 use policy::{LeaseId, Moment, Outcome, WorkerId};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// A request's place at one worker. Dropping it gives the place back as [`Outcome::Cancelled`].
@@ -11,14 +12,22 @@ use std::time::Duration;
 pub struct Lease {
     shared: Arc<Shared>,
     id: LeaseId,
-    address: Arc<Address>,
+    life: Arc<Life>,
+    /// The verdicts on the worker that this request has heard of.
+    seen: AtomicU32,
     moved: Moment,
     outcome: Outcome,
 }
 
 impl Lease {
-    pub(crate) fn new(shared: Arc<Shared>, id: LeaseId, address: Arc<Address>) -> Self {
-        Self { shared, id, address, moved: Moment::default(), outcome: Outcome::Cancelled }
+    pub(crate) fn new(shared: Arc<Shared>, id: LeaseId, life: Arc<Life>) -> Self {
+        let seen = AtomicU32::new(life.verdicts.load(Ordering::Relaxed));
+        Self { shared, id, life, seen, moved: Moment::default(), outcome: Outcome::Cancelled }
+    }
+
+    /// Its name.
+    pub fn id(&self) -> LeaseId {
+        self.id
     }
 
     /// The worker to send to.
@@ -28,7 +37,15 @@ impl Lease {
 
     /// Where that worker listens.
     pub fn address(&self) -> &Address {
-        &self.address
+        &self.life.address
+    }
+
+    /// Whether the request is to be sent to another worker too, because this one stands still
+    /// ([`Pool::rescue`](crate::Pool::rescue)). Says so once. The task that claimed the lease is woken for it; asking costs
+    /// next to nothing.
+    pub fn is_to_be_rescued(&self) -> bool {
+        let verdicts = self.life.verdicts.load(Ordering::Relaxed);
+        self.seen.swap(verdicts, Ordering::Relaxed) != verdicts && self.shared.take_due(self.id)
     }
 
     /// A byte of the answer came. Cheap to call for every piece of a body: the pool hears of it once in a while.

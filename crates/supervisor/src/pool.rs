@@ -3,14 +3,16 @@
 //! Claim under the lock, act after it: no await, no I/O and no log while it is held. What a call decided for the process
 //! side is left for the supervisor's task, which is woken.
 
-use crate::{Address, Lease, PoolStatus, QueueStatus, RestartCount, WorkerStatus};
+use crate::{Address, Lease, PoolStatus, QueueStatus, RestartCount, RouteNames, RouteStatus, WorkerStatus};
 use policy::{
-    Action, Admission, Event, LeaseId, Moment, Outcome, PoolConfig, Refusal, RestartReason, RouteId, Shed,
-    TicketId, WorkerId,
+    Action, Admission, Event, LeaseId, Moment, Outcome, PoolConfig, Refusal, Request, RestartReason,
+    RouteView, Shed, TicketId, WorkerId,
 };
-use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
 use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
@@ -37,8 +39,24 @@ impl Pool {
     ///
     /// # Errors
     /// [`Unavailable`] when the queue is full, the wait was too long, or no worker lives.
-    pub async fn claim(&self, route: RouteId) -> Result<Lease, Unavailable> {
-        let (ticket, granted) = match Shared::admit(&self.shared, route) {
+    pub async fn claim(&self, request: Request) -> Result<Lease, Unavailable> {
+        let admitted = poll_fn(|cx| Poll::Ready(Shared::admit(&self.shared, request, cx.waker()))).await;
+        self.wait(admitted).await
+    }
+
+    /// Another place for a request whose first worker stands still ([`Lease::is_to_be_rescued`]) or lost its connection
+    /// before a byte of the answer. Nothing if it may not be sent again.
+    ///
+    /// # Errors
+    /// As for [`claim`](Self::claim).
+    pub async fn rescue(&self, request: Request, first: LeaseId) -> Option<Result<Lease, Unavailable>> {
+        let admitted =
+            poll_fn(|cx| Poll::Ready(Shared::rescue(&self.shared, request, first, cx.waker()))).await?;
+        Some(self.wait(admitted).await)
+    }
+
+    async fn wait(&self, admitted: Admitted) -> Result<Lease, Unavailable> {
+        let (ticket, granted) = match admitted {
             Admitted::Now(lease) => return Ok(lease),
             Admitted::Never(refusal) => return Err(Unavailable(refusal)),
             Admitted::Later(ticket, granted) => (ticket, granted),
@@ -81,6 +99,7 @@ impl Pool {
 #[derive(Debug)]
 pub(crate) struct Shared {
     name: String,
+    route_names: RouteNames,
     keep_alive: Duration,
     began: Instant,
     state: Mutex<State>,
@@ -93,7 +112,11 @@ pub(crate) struct Shared {
 #[derive(Debug)]
 struct State {
     core: policy::Pool,
-    waiting: HashMap<TicketId, oneshot::Sender<Verdict>>,
+    waiting: HashMap<TicketId, Waiter>,
+    /// The tasks of the requests at workers, by the place of their leases.
+    wakers: Vec<Option<(LeaseId, Waker)>>,
+    /// Requests that are to be sent to another worker, and have not asked for one yet.
+    due: HashSet<LeaseId>,
     processes: Vec<Option<Process>>,
     /// For the supervisor's task.
     actions: VecDeque<Action>,
@@ -105,7 +128,23 @@ struct State {
 #[derive(Clone, Debug)]
 struct Process {
     pid: u32,
-    address: Arc<Address>,
+    life: Arc<Life>,
+}
+
+/// What the requests at one process share.
+#[derive(Debug)]
+pub(crate) struct Life {
+    pub(crate) address: Arc<Address>,
+    /// Counts the verdicts that concern requests at this process.
+    pub(crate) verdicts: AtomicU32,
+}
+
+/// Who waits for a worker.
+#[derive(Debug)]
+struct Waiter {
+    granted: oneshot::Sender<Verdict>,
+    /// Its task, which is to be woken also once it has a worker.
+    task: Waker,
 }
 
 type Verdict = Result<Lease, Refusal>;
@@ -131,17 +170,20 @@ impl Drop for Place<'_> {
 }
 
 impl Shared {
-    pub(crate) fn new(name: &str, keep_alive: Duration, config: PoolConfig) -> Self {
-        let slots = usize::from(config.workers.get());
+    pub(crate) fn new(name: &str, keep_alive: Duration, route_names: RouteNames, config: PoolConfig) -> Self {
+        let slots = usize::from(config.slots());
         let mut core = policy::Pool::new(config, Moment::default());
         let actions = std::iter::from_fn(|| core.poll_action()).collect();
         Self {
             name: name.to_owned(),
+            route_names,
             keep_alive,
             began: Instant::now(),
             state: Mutex::new(State {
                 core,
                 waiting: HashMap::new(),
+                wakers: Vec::new(),
+                due: HashSet::new(),
                 processes: vec![None; slots],
                 actions,
                 alarm: None,
@@ -161,23 +203,27 @@ impl Shared {
         self.began + moment.elapsed()
     }
 
-    fn admit(shared: &Arc<Self>, route: RouteId) -> Admitted {
+    fn admit(shared: &Arc<Self>, request: Request, task: &Waker) -> Admitted {
         let now = shared.now();
         let mut state = shared.lock();
-        let admitted = match state.core.admit(route, now) {
-            Admission::Assigned(id) => match state.address(id.worker) {
-                Some(address) => Admitted::Now(Lease::new(Arc::clone(shared), id, address)),
-                None => unreachable!("only workers with a process serve"),
-            },
-            Admission::Queued(ticket) => {
-                let (sender, receiver) = oneshot::channel();
-                state.waiting.insert(ticket, sender);
-                Admitted::Later(ticket, receiver)
-            }
-            Admission::Shed(refusal) => Admitted::Never(refusal),
-        };
+        let admission = state.core.admit(request, now);
+        let admitted = state.admitted(admission, shared, task);
         shared.conclude(state, shared);
         admitted
+    }
+
+    fn rescue(shared: &Arc<Self>, request: Request, first: LeaseId, task: &Waker) -> Option<Admitted> {
+        let now = shared.now();
+        let mut state = shared.lock();
+        let admission = state.core.rescue(request, first, now);
+        let admitted = admission.map(|admission| state.admitted(admission, shared, task));
+        shared.conclude(state, shared);
+        admitted
+    }
+
+    /// Whether this request is to be sent to another worker; says so once.
+    pub(crate) fn take_due(&self, lease: LeaseId) -> bool {
+        self.lock().due.remove(&lease)
     }
 
     pub(crate) fn moved(self: &Arc<Self>, lease: LeaseId, now: Moment) {
@@ -196,6 +242,7 @@ impl Shared {
     pub(crate) fn release(shared: &Arc<Self>, lease: LeaseId, outcome: Outcome) {
         let now = shared.now();
         let mut state = shared.lock();
+        state.forget(lease);
         state.core.release(lease, outcome, now);
         shared.conclude(state, shared);
     }
@@ -229,7 +276,8 @@ impl Shared {
 
     /// The process of this life runs.
     pub(crate) fn began(&self, worker: WorkerId, pid: u32, address: Arc<Address>) {
-        self.lock().processes[worker.slot.index()] = Some(Process { pid, address });
+        let life = Arc::new(Life { address, verdicts: AtomicU32::new(0) });
+        self.lock().processes[worker.slot.index()] = Some(Process { pid, life });
     }
 
     /// The process in this slot is gone.
@@ -240,10 +288,12 @@ impl Shared {
     fn status(&self) -> PoolStatus {
         let now = self.now();
         let state = self.lock();
-        let workers = state.core.workers().zip(&state.processes).map(|(view, process)| WorkerStatus {
+        let routes: Vec<RouteView> = state.core.routes().collect();
+        let workers = state.core.workers().map(|view| (view, &state.processes[view.id.slot.index()]));
+        let workers = workers.map(|(view, process)| WorkerStatus {
             id: view.id,
             pid: process.as_ref().map(|process| process.pid),
-            address: process.as_ref().map(|process| Address::clone(&process.address)),
+            address: process.as_ref().map(|process| Address::clone(&process.life.address)),
             phase: view.phase,
             since: now.since(view.entered),
             in_flight: view.in_flight,
@@ -255,6 +305,7 @@ impl Shared {
                 .collect(),
             frozen_total: view.frozen_total,
             wanted: view.wanted,
+            reserve: view.reserve,
         });
         PoolStatus {
             name: self.name.clone(),
@@ -265,26 +316,50 @@ impl Shared {
             },
             shed: Shed::ALL.iter().map(|why| (why.as_str(), state.core.shed().of(*why))).collect(),
             lines_dropped: self.lines_dropped.load(Ordering::Relaxed),
+            routes: routes
+                .into_iter()
+                .map(|view| RouteStatus {
+                    name: self.route_names.name(view.route),
+                    standing: view.standing,
+                    need: view.need,
+                    p99: view.p99,
+                    spread: view.spread,
+                })
+                .collect(),
+            counts: state.core.counts(),
         }
     }
 
     /// Sorts what the policy decided: verdicts for those who wait are delivered here, the rest is the supervisor's.
     fn conclude(&self, mut state: MutexGuard<'_, State>, shared: &Arc<Self>) {
-        let mut verdicts = Vec::new();
+        let (mut verdicts, mut rescued) = (Vec::new(), Vec::new());
         let mut wake = false;
         while let Some(action) = state.core.poll_action() {
             match action {
                 Action::Grant(ticket, id) => {
-                    let lease = state.address(id.worker).map(|at| Lease::new(Arc::clone(shared), id, at));
-                    verdicts.extend(state.waiting.remove(&ticket).zip(lease.map(Ok)));
+                    let life = state.life(id.worker);
+                    if let (Some(waiter), Some(life)) = (state.waiting.remove(&ticket), life) {
+                        state.remember(id, &waiter.task);
+                        verdicts.push((waiter.granted, Ok(Lease::new(Arc::clone(shared), id, life))));
+                    }
                 }
                 Action::Reject(ticket, refusal) => {
-                    verdicts.extend(state.waiting.remove(&ticket).map(|waiter| (waiter, Err(refusal))));
+                    verdicts
+                        .extend(state.waiting.remove(&ticket).map(|waiter| (waiter.granted, Err(refusal))));
+                }
+                Action::Rescue(id) => {
+                    if let (Some(life), Some(task)) = (state.life(id.worker), state.task(id)) {
+                        life.verdicts.fetch_add(1, Ordering::Relaxed);
+                        state.due.insert(id);
+                        rescued.push(task);
+                    }
                 }
                 Action::Spawn(_)
                 | Action::Signal(..)
                 | Action::Probe(_)
                 | Action::Report(_)
+                | Action::Judged(_)
+                | Action::Standing(_)
                 | Action::GiveUp => {
                     state.actions.push_back(action);
                     wake = true;
@@ -301,6 +376,9 @@ impl Shared {
         for (waiter, verdict) in verdicts {
             let _ = waiter.send(verdict);
         }
+        for task in rescued {
+            task.wake();
+        }
         if wake {
             self.wake.notify_one();
         }
@@ -313,7 +391,50 @@ impl Shared {
 }
 
 impl State {
-    fn address(&self, worker: WorkerId) -> Option<Arc<Address>> {
-        self.processes[worker.slot.index()].as_ref().map(|process| Arc::clone(&process.address))
+    fn admitted(&mut self, admission: Admission, shared: &Arc<Shared>, task: &Waker) -> Admitted {
+        match admission {
+            Admission::Assigned(id) => match self.life(id.worker) {
+                Some(life) => {
+                    self.remember(id, task);
+                    Admitted::Now(Lease::new(Arc::clone(shared), id, life))
+                }
+                None => unreachable!("only workers with a process serve"),
+            },
+            Admission::Queued(ticket) => {
+                let (granted, receiver) = oneshot::channel();
+                self.waiting.insert(ticket, Waiter { granted, task: task.clone() });
+                Admitted::Later(ticket, receiver)
+            }
+            Admission::Shed(refusal) => Admitted::Never(refusal),
+        }
+    }
+
+    fn life(&self, worker: WorkerId) -> Option<Arc<Life>> {
+        self.processes[worker.slot.index()].as_ref().map(|process| Arc::clone(&process.life))
+    }
+
+    fn remember(&mut self, lease: LeaseId, task: &Waker) {
+        let place = lease.place();
+        if self.wakers.len() <= place {
+            self.wakers.resize_with(place + 1, || None);
+        }
+        self.wakers[place] = Some((lease, task.clone()));
+    }
+
+    fn task(&self, lease: LeaseId) -> Option<Waker> {
+        let (owner, task) = self.wakers.get(lease.place())?.as_ref()?;
+        (*owner == lease).then(|| task.clone())
+    }
+
+    fn forget(&mut self, lease: LeaseId) {
+        // Where a worker died, its leases' places may be others' by now.
+        if let Some(place) = self.wakers.get_mut(lease.place())
+            && place.as_ref().is_some_and(|(owner, _)| *owner == lease)
+        {
+            *place = None;
+        }
+        if !self.due.is_empty() {
+            self.due.remove(&lease);
+        }
     }
 }

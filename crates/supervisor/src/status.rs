@@ -1,7 +1,7 @@
 //! A pool at one moment, as plain data.
 
 use crate::Address;
-use policy::{Phase, WorkerId};
+use policy::{Counts, Phase, RouteStanding, WorkerId};
 use std::time::Duration;
 
 /// A pool at one moment.
@@ -17,6 +17,25 @@ pub struct PoolStatus {
     pub shed: Vec<(&'static str, u64)>,
     /// Lines that workers printed and nobody took in time.
     pub lines_dropped: u64,
+    /// Routes at work now, and those that froze workers.
+    pub routes: Vec<RouteStatus>,
+    /// What the policy decided about freezes so far.
+    pub counts: Counts,
+}
+
+/// A route at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RouteStatus {
+    /// What it is called: `GET /users/{id}`.
+    pub name: String,
+    /// How it stands.
+    pub standing: RouteStanding,
+    /// The mean number of workers that it keeps busy.
+    pub need: f64,
+    /// How long all but one in a hundred of its requests take; nothing while too few are known.
+    pub p99: Option<Duration>,
+    /// How many workers hold requests of it.
+    pub spread: u32,
 }
 
 /// The queue at one moment.
@@ -53,6 +72,8 @@ pub struct WorkerStatus {
     pub frozen_total: u64,
     /// Whether a worker is wanted in this slot.
     pub wanted: bool,
+    /// Whether it stands by, booted, instead of taking requests.
+    pub reserve: bool,
 }
 
 impl WorkerStatus {

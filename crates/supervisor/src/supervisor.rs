@@ -1,20 +1,22 @@
 //! The task that carries out what the policy decides about processes.
 
 use crate::last_words::{LastWords, hint};
+use crate::load::Load;
 use crate::output::{self, Tail};
 use crate::plan::Launch;
 use crate::pool::{Pool, Shared};
 use crate::probe::{self, Answer};
 use crate::sentinel::Sentinel;
 use crate::{Plan, PlanError, PoolOptions, ProgramProblem, environment, folder, process};
-use logs::{Source, Speaker, WORKER};
-use policy::{Action, Event, Exit, Phase, Report, Signal, WorkerId};
+use logs::{ROUTE, Source, Speaker, WORKER};
+use policy::{Action, Event, Judgement, Phase, Report, Signal, StandingReport, WorkerId};
 use rustix::process::Pid;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{self, SignalKind};
 use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::MissedTickBehavior;
 
 /// Keeps a pool's workers alive.
 #[derive(Debug)]
@@ -30,7 +32,7 @@ pub struct Supervisor {
     tasks: JoinSet<Told>,
     /// What each slot's last process printed at its end.
     last_words: Vec<LastWords>,
-    gave_up: Option<String>,
+    gave_up: bool,
     killed: bool,
 }
 
@@ -92,6 +94,7 @@ struct Child {
     address: Arc<crate::Address>,
     tail: Tail,
     readers: JoinSet<()>,
+    load: Load,
     /// The question that is open: ready, or alive.
     question: Option<AbortHandle>,
 }
@@ -100,7 +103,7 @@ struct Child {
 #[derive(Debug)]
 enum Told {
     Event(Event),
-    Ended { worker: WorkerId, exit: Exit, last_words: String },
+    LastWords(WorkerId, String),
 }
 
 impl Supervisor {
@@ -118,8 +121,13 @@ impl Supervisor {
             Some(command) => Some(Sentinel::start(command, folder.path()).map_err(StartError::Sentinel)?),
             None => None,
         };
-        let shared = Arc::new(Shared::new(&options.name, plan.keep_alive, options.policy.clone()));
-        let slots = usize::from(options.policy.workers.get());
+        let shared = Arc::new(Shared::new(
+            &options.name,
+            plan.keep_alive,
+            options.route_names.clone(),
+            options.policy.clone(),
+        ));
+        let slots = usize::from(options.policy.slots());
         Ok(Self {
             plan,
             folder,
@@ -128,7 +136,7 @@ impl Supervisor {
             children: std::iter::repeat_with(|| None).take(slots).collect(),
             tasks: JoinSet::new(),
             last_words: vec![LastWords::Output(String::new()); slots],
-            gave_up: None,
+            gave_up: false,
             killed: false,
             options,
         })
@@ -161,6 +169,8 @@ impl Supervisor {
     /// [`StartError::Signals`] when the runtime cannot watch for SIGCHLD.
     pub async fn run(mut self) -> Result<Ending, StartError> {
         let mut ended = unix::signal(SignalKind::child()).map_err(StartError::Signals)?;
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let alarm = loop {
                 match self.shared.next_action() {
@@ -168,11 +178,12 @@ impl Supervisor {
                     Err(alarm) => break alarm,
                 }
             };
-            if self.shared.has_ended() && self.children.iter().all(Option::is_none) {
-                return Ok(match self.gave_up {
-                    Some(words) => Ending::GaveUp(words),
-                    None if self.killed => Ending::Killed,
-                    None => Ending::Stopped,
+            let all_said = !self.last_words.iter().any(|words| matches!(words, LastWords::Coming(_)));
+            if self.shared.has_ended() && self.children.iter().all(Option::is_none) && all_said {
+                return Ok(match (self.gave_up, self.killed) {
+                    (true, _) => Ending::GaveUp(self.last_words()),
+                    (false, true) => Ending::Killed,
+                    (false, false) => Ending::Stopped,
                 });
             }
             let shared = Arc::clone(&self.shared);
@@ -186,6 +197,7 @@ impl Supervisor {
                 () = shared.wake.notified() => {}
                 () = alarm => Shared::handle_timeout(&shared),
                 _ = ended.recv() => self.reap(),
+                _ = look.tick() => self.measure(),
                 Some(told) = self.tasks.join_next() => if let Ok(told) = told { self.hear(told) },
             }
         }
@@ -202,11 +214,18 @@ impl Supervisor {
             }
             Action::Probe(worker) => self.probe(worker),
             Action::Report(report) => {
-                self.log(&report);
+                match &mut self.last_words[report.worker.slot.index()] {
+                    LastWords::Coming(reports) => reports.push(report),
+                    LastWords::Output(_) | LastWords::NotSpawned(_) => self.log(&report),
+                }
                 self.shared.changed.notify_waiters();
             }
-            Action::GiveUp => self.gave_up = Some(self.last_words()),
-            Action::Grant(..) | Action::Reject(..) => unreachable!("delivered where they were decided"),
+            Action::Judged(judgement) => self.log_judgement(&judgement),
+            Action::Standing(report) => self.log_standing(&report),
+            Action::GiveUp => self.gave_up = true,
+            Action::Grant(..) | Action::Reject(..) | Action::Rescue(_) => {
+                unreachable!("delivered where they were decided")
+            }
         }
     }
 
@@ -264,7 +283,7 @@ impl Supervisor {
                 Told::Event(Event::Ready(worker))
             }
         });
-        Ok(Child { worker, pid, address, tail, readers, question: Some(question) })
+        Ok(Child { worker, pid, address, tail, readers, load: Load::default(), question: Some(question) })
     }
 
     fn probe(&mut self, worker: WorkerId) {
@@ -285,7 +304,17 @@ impl Supervisor {
         }));
     }
 
-    /// Looks which children ended, and lets each one's last words arrive before its end is told.
+    /// Tells the policy how busy the workers are.
+    fn measure(&mut self) {
+        for child in self.children.iter_mut().flatten() {
+            if let Some(share) = child.load.measure(child.pid) {
+                Shared::handle(&self.shared, Event::Busy(child.worker, share));
+            }
+        }
+    }
+
+    /// Looks which children ended. The policy is told at once, for nobody is to be sent there any more; the log waits for
+    /// the last words.
     fn reap(&mut self) {
         for place in &mut self.children {
             let Some(exit) = place.as_ref().and_then(|child| process::reap(child.pid)) else { continue };
@@ -300,11 +329,18 @@ impl Supervisor {
             if let crate::Address::Unix(path) = &*address {
                 let _ = std::fs::remove_file(path);
             }
+            let words = &mut self.last_words[worker.slot.index()];
+            if !matches!(words, LastWords::Coming(_)) {
+                *words = LastWords::Coming(Vec::new());
+            }
+            // In this order: until the policy knows, somebody may be assigned to it.
+            Shared::handle(&self.shared, Event::Exited(worker, exit));
+            self.shared.ended(worker);
             self.tasks.spawn(async move {
                 let all_read = async { while readers.join_next().await.is_some() {} };
                 // What survived the kill of the group (it left it) may hold the pipe for ever.
                 let _ = tokio::time::timeout(LAST_WORDS, all_read).await;
-                Told::Ended { worker, exit, last_words: tail.text() }
+                Told::LastWords(worker, tail.text())
             });
         }
         if process::adopts_orphans() {
@@ -317,10 +353,11 @@ impl Supervisor {
     fn hear(&mut self, told: Told) {
         match told {
             Told::Event(event) => Shared::handle(&self.shared, event),
-            Told::Ended { worker, exit, last_words } => {
-                self.last_words[worker.slot.index()] = LastWords::Output(last_words);
-                Shared::handle(&self.shared, Event::Exited(worker, exit));
-                self.shared.ended(worker);
+            Told::LastWords(worker, output) => {
+                let place = &mut self.last_words[worker.slot.index()];
+                if let LastWords::Coming(reports) = std::mem::replace(place, LastWords::Output(output)) {
+                    reports.iter().for_each(|report| self.log(report));
+                }
             }
         }
     }
@@ -336,14 +373,19 @@ impl Supervisor {
         let pid = self.child(worker).map(|child| child.pid.as_raw_nonzero().get());
         let (was, now, last_words) = (was.as_str(), now.as_str(), &self.last_words[worker.slot.index()]);
         match (report.was, report.now) {
-            (Phase::Starting | Phase::Serving | Phase::Suspect | Phase::Frozen, Phase::Waiting) => {
+            (
+                Phase::Starting | Phase::Serving | Phase::Clogged | Phase::Suspect | Phase::Frozen,
+                Phase::Waiting,
+            ) => {
                 let (why, last_output) = match last_words {
                     LastWords::Output(output) => (format!("{why}{}", hint(&why)), output.as_str()),
                     LastWords::NotSpawned(error) => (format!("{why}: {error}"), ""),
+                    LastWords::Coming(_) => (why.to_string(), ""),
                 };
                 tracing::error!(target: WORKER, worker = name, was, now, %why, last_output);
             }
-            (_, Phase::Frozen)
+            (_, Phase::Frozen | Phase::Clogged)
+            | (Phase::Clogged, _)
             | (Phase::Frozen, _)
             | (Phase::Starting, Phase::Stopping)
             | (_, Phase::Killing) => {
@@ -354,6 +396,23 @@ impl Supervisor {
             }
             _ => tracing::info!(target: WORKER, worker = name, pid, was, now, %why),
         }
+    }
+
+    /// What was made of a worker that stopped answering, for whoever wonders why.
+    fn log_judgement(&self, judgement: &Judgement) {
+        let Judgement { worker, held, suspects, rescued, culprit } = *judgement;
+        let name = self.name_of(worker);
+        let (culprit, age) = match culprit {
+            Some((route, age)) => (self.options.route_names.name(route), age.as_millis()),
+            None => ("unknown".to_owned(), 0),
+        };
+        tracing::warn!(target: WORKER, worker = name, held, suspects, rescued, culprit, age_ms = age, "judged");
+    }
+
+    fn log_standing(&self, report: &StandingReport) {
+        let StandingReport { route, was, now } = *report;
+        let (route, was, now) = (self.options.route_names.name(route), was.as_str(), now.as_str());
+        tracing::warn!(target: ROUTE, route, was, now);
     }
 
     /// Why the pool gives up, for the one line that the program ends with.
@@ -368,6 +427,9 @@ impl Supervisor {
         format!("{}.{}", self.options.name, worker.slot)
     }
 }
+
+/// How often the processor time of workers is read.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// How long a dead worker's output may take to arrive.
 const LAST_WORDS: Duration = Duration::from_millis(200);

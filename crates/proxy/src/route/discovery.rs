@@ -94,7 +94,7 @@ fn serving_workers(shard: &Shard) -> Vec<WorkerId> {
 
 async fn fetch(shard: &Shard, target: &str) -> Result<super::Templates, Missing> {
     let path = target.split('?').next().unwrap_or(target);
-    let lease = shard.pool.claim(shard.route(&Method::GET, path).id).await?;
+    let lease = shard.pool.claim(shard.route(&Method::GET, path).id.into()).await?;
     let text = ask(lease.address(), target).await?;
     lease.finish(Outcome::Completed);
     // Up to LONGEST bytes of JSON: not on the thread that serves clients.

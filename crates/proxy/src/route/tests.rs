@@ -420,7 +420,7 @@ const DOCUMENT: &str = r#"{
 
 fn table(patterns: &[&str]) -> RouteTable {
     let patterns = patterns.iter().map(|pattern| pattern.parse().expect("a pattern")).collect();
-    RouteTable::new(&Routing { patterns, openapi: OpenApi::Off })
+    RouteTable::new(&Routing { patterns, openapi: OpenApi::Off, ..Routing::default() })
 }
 
 fn id(routes: &mut Replica, method: &str, path: &str) -> RouteId {

@@ -27,6 +27,8 @@ pub(crate) enum Happening {
     /// A thread is through with this request.
     ThreadOver(WorkerId, Job),
     // To the host.
+    /// The processor time of all processes is read.
+    Second,
     /// Some worker dies.
     Crash,
     /// Everything stands still for a while.
@@ -70,6 +72,7 @@ impl Agenda {
                 | Happening::Again(_)
                 | Happening::Told(..)
                 | Happening::Crash
+                | Happening::Second
                 | Happening::Stall(_) => ((at, count), happening),
             })
             .collect();

@@ -23,6 +23,8 @@ pub(crate) struct Process {
     /// The probe whose answer somebody waits for; an earlier one was hung up on.
     probe: u64,
     ending: bool,
+    /// Processor time since it was last asked for: slices that do not block.
+    busy: Duration,
 }
 
 /// One request at this worker.
@@ -65,6 +67,7 @@ impl Process {
             held: Vec::new(),
             probe: 0,
             ending: false,
+            busy: Duration::ZERO,
         }
     }
 
@@ -82,6 +85,11 @@ impl Process {
         self.probe += 1;
         self.ready.push_back(Task::AnswerProbe(self.probe));
         self.turn(now, agenda);
+    }
+
+    /// The processor time that it used since the last call.
+    pub(crate) fn take_busy(&mut self) -> Duration {
+        std::mem::take(&mut self.busy)
     }
 
     /// It shall end when it has answered what it holds.
@@ -149,10 +157,17 @@ impl Process {
                 Task::Serve(Job { work, stage: Stage::Last, .. }) => work.last,
             };
             self.running = Some(task);
+            // A slice that blocks waits for something: it uses no processor.
+            if slice < SHORTEST_BLOCK {
+                self.busy += slice;
+            }
             agenda.put(now + slice, Happening::SliceOver(self.id));
         }
     }
 }
+
+/// Slices of this length and more block their loop.
+const SHORTEST_BLOCK: Duration = Duration::from_secs(1);
 
 /// Where FastAPI runs `def` endpoints.
 const THREADS: u32 = 40;

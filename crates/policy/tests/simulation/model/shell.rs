@@ -5,7 +5,10 @@ use super::ledger::Fate;
 use super::process::Process;
 use super::scenario::BOOT;
 use super::world::World;
-use policy::{Action, Admission, Event, Exit, LeaseId, Outcome, Phase, Refusal, Signal, WorkerId};
+use policy::{
+    Action, Admission, Event, Exit, LeaseId, Outcome, Phase, Refusal, Replay, Request, Share, Signal,
+    WorkerId,
+};
 use std::time::Duration;
 
 // The supervisor's part.
@@ -33,7 +36,8 @@ impl World<'_> {
                     }
                     None => self.ledger.violation("turned away nobody who waits", self.now),
                 },
-                Action::Report(_) => {}
+                Action::Rescue(lease) => self.rescue(lease),
+                Action::Report(_) | Action::Judged(_) | Action::Standing(_) => {}
                 Action::GiveUp => self.ledger.violation("gave up, though all could boot", self.now),
             }
         }
@@ -71,6 +75,15 @@ impl World<'_> {
         }
     }
 
+    /// Tells the pool how busy the processes were in the last second.
+    pub(crate) fn tell_busy(&mut self) {
+        for process in self.processes.values_mut() {
+            let thousandths = u32::try_from(process.take_busy().as_millis()).unwrap_or(u32::MAX);
+            self.pool.handle(Event::Busy(process.id, Share(thousandths)), self.now);
+        }
+        self.agenda.put(self.now + SECOND, Happening::Second);
+    }
+
     /// The process is gone: its connections break at once, and a little later its end is told.
     pub(crate) fn exit(&mut self, worker: WorkerId, exit: Exit) {
         let Some(process) = self.processes.remove(&worker.slot) else { return };
@@ -93,9 +106,31 @@ impl World<'_> {
     }
 
     fn admit(&mut self, request: usize) {
-        let route = self.ledger.requests[request].route;
-        let admission = self.pool.admit(route, self.now);
+        let admission = self.pool.admit(self.wanted(request), self.now);
         self.place(request, admission);
+    }
+
+    /// Nine in ten may be sent again.
+    fn wanted(&self, request: usize) -> Request {
+        let replay = if request % 10 == 9 { Replay::Never } else { Replay::Once };
+        let fingerprint = u64::try_from(request).expect("a count");
+        Request { replay, fingerprint, ..Request::from(self.ledger.requests[request].route) }
+    }
+
+    /// The worker of this lease stands still: another one is asked too.
+    fn rescue(&mut self, lease: LeaseId) {
+        let Some(request) = self.leases.get(&lease).copied() else { return };
+        let wanted = self.wanted(request);
+        if wanted.replay == Replay::Never {
+            self.ledger.violation("what must not be sent twice shall be", self.now);
+        }
+        if let Some(admission) = self.pool.rescue(wanted, lease, self.now) {
+            match admission {
+                // The first worker may answer yet.
+                Admission::Shed(_) => {}
+                Admission::Assigned(_) | Admission::Queued(_) => self.place(request, admission),
+            }
+        }
     }
 
     fn place(&mut self, request: usize, admission: Admission) {
@@ -146,8 +181,15 @@ impl World<'_> {
         self.pool.release(lease, Outcome::Lost, self.now);
         let asked = &mut self.ledger.requests[request];
         asked.held.retain(|held| *held != lease);
-        if asked.held.is_empty() && asked.ticket.is_none() {
-            self.try_again(request, Duration::ZERO, Fate::Failed);
+        if !asked.held.is_empty() || asked.ticket.is_some() {
+            return;
+        }
+        let rescued = asked.given_to.len() > 1;
+        match (!rescued).then(|| self.pool.rescue(self.wanted(request), lease, self.now)).flatten() {
+            Some(admission @ (Admission::Assigned(_) | Admission::Queued(_))) => {
+                self.place(request, admission);
+            }
+            Some(Admission::Shed(_)) | None => self.try_again(request, Duration::ZERO, Fate::Failed),
         }
     }
 
@@ -201,8 +243,9 @@ impl World<'_> {
         if view.in_flight - view.parked > self.cap {
             self.ledger.violation(&format!("{} is above its cap", view.id), self.now);
         }
-        if !self.ledger.requests[request].given_to.is_empty() {
-            self.ledger.violation("a request was given to a worker twice", self.now);
+        let given_to = &self.ledger.requests[request].given_to;
+        if given_to.contains(&lease.worker) || given_to.len() > 1 {
+            self.ledger.violation("a request was given to a worker twice, or to a third", self.now);
         }
     }
 
@@ -217,6 +260,9 @@ impl World<'_> {
         }
     }
 }
+
+/// How often the processor time of processes is read.
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
 /// The supervisor reads a process's last words before it tells of the end.
 const TOLD_AFTER: Duration = Duration::from_millis(2);

@@ -5,6 +5,7 @@ use super::figures::Figures;
 use super::ledger::Ledger;
 use super::process::{Answer, Process};
 use super::scenario::{END, FAULT, Fault, Kills, Scenario, Setup};
+use super::shell::SECOND;
 use super::traffic::{Arrival, Traffic, Work, exponential};
 use fastrand::Rng;
 use policy::{Event, Exit, LeaseId, Moment, Pool, RestartReason, RouteId, Slot, TicketId, WorkerId};
@@ -53,6 +54,7 @@ impl<'a> World<'a> {
         let mut rng = Rng::with_seed(!seed);
         let fault = Moment::after_start(FAULT);
         let mut agenda = Agenda::default();
+        agenda.put(Moment::after_start(SECOND), Happening::Second);
         let mut next_rare = Moment::after_start(Duration::MAX);
         match scenario.fault {
             Fault::Rare { every, .. } => next_rare = fault + exponential(&mut rng, every),
@@ -121,6 +123,7 @@ impl<'a> World<'a> {
                 Answer::Nothing
             }),
             Happening::Crash => self.crash(),
+            Happening::Second => self.tell_busy(),
             Happening::Stall(time) => {
                 self.agenda.delay_processes(time);
                 self.now = self.now + time;

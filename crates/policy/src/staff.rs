@@ -1,0 +1,143 @@
+//! Who is wanted: the workers, the reserve, and replacements for those that are frozen.
+//!
+//! A frozen worker is set aside, not ended: it may finish what it holds. Meanwhile a reserve takes its place, and
+//! if it stays frozen another one is started beside it. What is too much after a thaw is drained.
+
+use crate::event::Action;
+use crate::isolation::FULL_LOAD;
+use crate::pool::{Pool, Stage};
+use crate::state::State;
+use crate::worker::{Duty, Step, Wanted, Worker};
+use crate::{Moment, Shed};
+use std::time::Duration;
+
+impl Pool {
+    /// Gives the reserve its duty, and more or fewer workers their place.
+    pub(crate) fn muster(&mut self, now: Moment) {
+        if self.stage == Stage::Ending {
+            return;
+        }
+        if self.config.spare > 0 {
+            self.call_up();
+        }
+        if self.config.surge > 0 {
+            self.dismiss_surplus(now);
+        }
+    }
+
+    /// Opens as many seats as workers are wanted, and no more.
+    fn call_up(&mut self) {
+        let wanted = usize::from(self.config.workers.get());
+        // A suspect will be back in a moment, or be frozen.
+        let active = |worker: &&Worker| {
+            worker.duty == Duty::Active
+                && matches!(worker.state, State::Serving | State::Clogged { .. } | State::Suspect { .. })
+        };
+        let mut present = self.workers.iter().filter(active).count();
+        for index in 0..self.workers.len() {
+            let Worker { state, duty, id, .. } = self.workers[index];
+            match (state, duty) {
+                (State::Serving, Duty::Reserve) if present < wanted => {
+                    self.workers[index].duty = Duty::Active;
+                    self.rotation.rejoin(id.slot);
+                    present += 1;
+                }
+                _ => {}
+            }
+        }
+        // The last to come stand by.
+        for index in (0..self.workers.len()).rev() {
+            let Worker { state, duty, id, .. } = self.workers[index];
+            match (state, duty) {
+                (State::Serving, Duty::Active) if present > wanted => {
+                    self.workers[index].duty = Duty::Reserve;
+                    self.rotation.leave(id.slot);
+                    present -= 1;
+                }
+                (State::Serving, Duty::Reserve) => self.rotation.leave(id.slot),
+                _ => {}
+            }
+        }
+    }
+
+    /// Starts one worker more for each that stays frozen, as far as that is allowed.
+    pub(crate) fn surge(&mut self, now: Moment) {
+        let first = usize::from(self.config.workers.get() + self.config.spare);
+        let lasting = self.workers.iter().filter(|worker| self.is_set_aside(worker, now)).count();
+        let extra = self.workers[first..].iter().filter(|worker| worker.wanted == Wanted::Up).count();
+        if self.stage != Stage::Running || extra >= lasting {
+            return;
+        }
+        if let Some(worker) = self.workers[first..]
+            .iter_mut()
+            .find(|worker| worker.wanted == Wanted::Down && matches!(worker.state, State::Waiting { .. }))
+        {
+            worker.wanted = Wanted::Up;
+            worker.state = State::Waiting { start_at: Some(now) };
+        }
+    }
+
+    /// Frozen, and for so long that it is worth a boot.
+    fn is_set_aside(&self, worker: &Worker, now: Moment) -> bool {
+        matches!(worker.state, State::Frozen { .. })
+            && (now.since(worker.entered) >= SURGE_AFTER || self.is_short())
+    }
+
+    /// Ends replacements once as many workers serve without them as are wanted.
+    fn dismiss_surplus(&mut self, now: Moment) {
+        let first = usize::from(self.config.workers.get() + self.config.spare);
+        let whole = self.workers[..first].iter().all(|worker| {
+            matches!(worker.state, State::Serving | State::Clogged { .. } | State::Suspect { .. })
+        });
+        if !whole {
+            return;
+        }
+        for index in first..self.workers.len() {
+            if self.workers[index].wanted == Wanted::Up {
+                self.workers[index].wanted = Wanted::Down;
+                self.step(self.workers[index].id.slot, Step::Surplus, now);
+            }
+        }
+    }
+
+    /// Whether those who serve are fewer than what is asked for needs.
+    pub(crate) fn is_short(&self) -> bool {
+        let live = self.rotation.open();
+        live == 0 || f64::from(live) < self.routes.need() / FULL_LOAD
+    }
+
+    pub(crate) fn start_due(&mut self, now: Moment) {
+        for index in 0..self.workers.len() {
+            if let State::Waiting { start_at: Some(at) } = self.workers[index].state
+                && at <= now
+                && self.may_start()
+            {
+                self.step(self.workers[index].id.slot, Step::Due, now);
+            }
+        }
+    }
+
+    /// At most half of a pool boots at once, so that restarts leave the processors to those who serve. A pool that
+    /// never served has nobody to be considerate of.
+    pub(crate) fn may_start(&self) -> bool {
+        let starting =
+            self.workers.iter().filter(|worker| matches!(worker.state, State::Starting { .. })).count();
+        self.stage == Stage::Booting || starting < usize::from(self.config.workers.get().div_ceil(2))
+    }
+
+    pub(crate) fn give_up_if_hopeless(&mut self, now: Moment) {
+        let attempts = self.config.start.attempts;
+        let mut wanted = self.workers.iter().filter(|worker| worker.wanted == Wanted::Up);
+        let hopeless = self.stage == Stage::Booting
+            && attempts > 0
+            && wanted.all(|worker| worker.failed_starts >= attempts);
+        if hopeless {
+            self.actions.push_back(Action::GiveUp);
+            self.end(Step::Stop, now);
+            self.reject_all(Shed::Stopping, now);
+        }
+    }
+}
+
+/// A worker that is frozen for longer is not merely busy with something that ends soon.
+const SURGE_AFTER: Duration = Duration::from_secs(2);

@@ -1,0 +1,52 @@
+//! How busy workers are, by the kernel's own count of their processor time.
+
+use policy::Share;
+use rustix::process::Pid;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// What one worker had used when it was last looked at.
+#[derive(Debug, Default)]
+pub(crate) struct Load {
+    last: Option<(Instant, Duration)>,
+}
+
+impl Load {
+    /// The share of a processor that the process used since the last call; nothing at the first, or if it is gone.
+    pub(crate) fn measure(&mut self, pid: Pid) -> Option<Share> {
+        let (now, used) = (Instant::now(), processor_time(pid)?);
+        let (then, before) = self.last.replace((now, used))?;
+        let share = used.saturating_sub(before).as_secs_f64() / (now - then).as_secs_f64().max(f64::EPSILON);
+        // At most the number of processors, in thousandths.
+        Some(Share((share * 1000.0) as u32))
+    }
+}
+
+/// User and system time of all threads (proc(5): fields 14 and 15 of stat, counted in clock ticks).
+fn processor_time(pid: Pid) -> Option<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
+    // The name in parentheses may hold anything, blanks and parentheses too.
+    let fields = stat.rsplit_once(')')?.1;
+    let mut fields = fields.split_ascii_whitespace().skip(11);
+    let mut ticks = || fields.next()?.parse::<u64>().ok();
+    let (user, system) = (ticks()?, ticks()?);
+    let per_second = rustix::param::clock_ticks_per_second();
+    Some(Duration::from_millis((user + system) * 1000 / per_second.max(1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_computes_is_busy() {
+        let mut load = Load::default();
+        let own = rustix::process::getpid();
+        assert_eq!(load.measure(own), None, "nothing to compare with");
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_millis(300) {
+            std::hint::black_box((0..10_000).sum::<u64>());
+        }
+        assert!(load.measure(own).is_some_and(|share| share > Share(0)));
+    }
+}
