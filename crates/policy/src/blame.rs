@@ -8,8 +8,9 @@
 
 use crate::arena::Key;
 use crate::event::{Action, Judgement, Signal};
+use crate::isolation::FULL_LOAD;
 use crate::pool::{Held, Place, Pool, Progress, Suspicion};
-use crate::standing::Guilt;
+use crate::standing::{Guilt, Standing};
 use crate::state::State;
 use crate::worker::{Charge, REVIEW_EVERY, Step, Worker};
 use crate::{Exit, Isolation, LeaseId, Moment, Phase, Replay, RouteId, Shed, Slot};
@@ -94,6 +95,25 @@ impl Pool {
                 self.counts.acquittals += 1;
             }
             self.rescue_bystanders(slot);
+        }
+    }
+
+    /// A frozen worker was stopped from outside: nothing is held against its requests, and all that may be are rescued.
+    pub(crate) fn exonerate(&mut self, slot: Slot) {
+        let worker = &mut self.workers[slot.index()];
+        if !matches!(worker.state, State::Frozen { .. }) {
+            return;
+        }
+        let id = worker.id;
+        for route in std::mem::take(&mut worker.charge).routes {
+            self.routes.page(route).frozen -= 1;
+            self.set_standing(route, Standing::Good);
+        }
+        for Witness { key, .. } in self.witnesses(slot) {
+            if let Some(held) = self.leases.get_mut(key) {
+                held.suspicion = Suspicion::None;
+            }
+            self.send_again(LeaseId { worker: id, key });
         }
     }
 
@@ -195,8 +215,11 @@ impl Pool {
     /// Has this request sent to another worker too, if that may be; once.
     pub(crate) fn send_again(&mut self, lease: LeaseId) -> bool {
         match self.leases.get_mut(lease.key) {
-            Some(Held { request, progress: Progress::Asked, .. }) if request.replay == Replay::Once => {
+            Some(Held { request, progress: progress @ Progress::Asked, .. })
+                if request.replay == Replay::Once =>
+            {
                 request.replay = Replay::Never;
+                *progress = Progress::SentAgain;
                 self.actions.push_back(Action::Rescue(lease));
                 true
             }
@@ -225,6 +248,15 @@ impl Pool {
     /// Whether a frozen worker holds nothing that is worth its memory and place any more, while too few others serve
     /// and none is on its way.
     fn is_not_worth_waiting_for(&self, slot: Slot) -> bool {
+        // Where a busy worker cannot be told from a frozen one, a route that nobody knows yet may just be slow.
+        let stranger =
+            |held: &Held| self.routes.known(held.request.route).is_none_or(|page| page.p99().is_none());
+        let worker = &self.workers[slot.index()];
+        if self.config.serves_one_at_a_time()
+            && self.leases.iter(&worker.active).any(|(_, held)| stranger(held))
+        {
+            return false;
+        }
         let (mut live, mut changing) = (0_u32, 0_u32);
         for worker in &self.workers {
             match worker.state {
@@ -234,17 +266,16 @@ impl Pool {
                 State::Clogged { .. } | State::Frozen { .. } | State::Draining { .. } => {}
             }
         }
-        let short = f64::from(live) < self.routes.need() / 0.85;
+        let workers = u32::from(self.config.workers.get());
         if live == 0 {
-            // Whoever waits does so in vain; and what it holds, others will hold once they can.
-            return changing < u32::from(self.config.workers.get()).div_ceil(2);
+            // Whoever waits does so in vain; and what it holds, others will hold once they can. The only worker of a
+            // pool is given its time.
+            return workers > 1 && changing < workers.div_ceil(2);
         }
-        let worker = &self.workers[slot.index()];
+        let short = f64::from(live) < self.routes.need() / FULL_LOAD;
         let mut held = self.leases.iter(&worker.active).chain(self.leases.iter(&worker.parked));
-        short
-            && changing == 0
-            && held
-                .all(|(_, held)| held.suspicion == Suspicion::Suspect || held.request.replay == Replay::Never)
+        let lost = |held: &Held| held.suspicion == Suspicion::Suspect || held.progress == Progress::SentAgain;
+        short && changing == 0 && !self.may_surge() && held.all(|(_, held)| lost(held))
     }
 
     /// Turns away whoever waits for this route.

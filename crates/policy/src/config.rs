@@ -68,7 +68,7 @@ impl PoolConfig {
             stop: StopConfig { drain_timeout: Duration::from_secs(30), grace: Duration::from_secs(10) },
             isolation: Isolation::Auto,
             spare: 0,
-            surge: 1,
+            surge: 2,
         }
     }
 }

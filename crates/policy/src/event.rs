@@ -20,6 +20,8 @@ pub enum Event {
     /// The processor time that the worker used since the last such event, as a share of that time: 1.0 for one whole
     /// processor.
     Busy(WorkerId, Share),
+    /// This frozen worker is stopped (SIGSTOP, a debugger): no request did that.
+    Stopped(WorkerId),
     /// End the pool: let workers finish what they hold.
     Stop,
     /// End the pool now.

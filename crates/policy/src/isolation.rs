@@ -130,7 +130,10 @@ impl Pool {
     /// How long the only request of a worker that serves one at a time may take before the worker counts as frozen.
     pub(crate) fn overdue_after(&self, route: RouteId) -> Duration {
         let p99 = self.routes.known(route).and_then(|page| page.p99());
-        p99.map_or(UNKNOWN_ALONE, |p99| (p99 * 8).clamp(SHORTEST_ALONE, LONGEST_ALONE))
+        match p99 {
+            Some(p99) => (p99 * 8).clamp(SHORTEST_ALONE, LONGEST_ALONE),
+            None => UNKNOWN_ALONE,
+        }
     }
 
     /// Picks a worker within this leave, and counts the request against it.
@@ -140,7 +143,16 @@ impl Pool {
             (Leave::Any, None) => self.rotation.claim(|_| true, now),
             _ => {
                 let (page, workers) = (self.routes.known(request.route), &self.workers);
-                self.rotation.claim(|slot| may_go(&request, leave, slot, page, workers), now)
+                let may = |slot: Slot| may_go(&request, leave, slot, page, workers);
+                // What is rescued must not end up on the next worker that is about to be found frozen.
+                let fresh = |slot: Slot| {
+                    let worker = &workers[slot.index()];
+                    worker.active.is_empty() || now.since(worker.heard) <= FRESH
+                };
+                let rescued = request.not_to.is_some();
+                let first =
+                    rescued.then(|| self.rotation.claim(|slot| may(slot) && fresh(slot), now)).flatten();
+                first.or_else(|| self.rotation.claim(may, now))
             }
         }?;
         let worker = &mut self.workers[slot.index()];
@@ -309,6 +321,9 @@ const DOMINANT: f64 = 0.5;
 /// Beside such a route there is only its health check.
 const ALONE: f64 = 0.95;
 
+/// A worker that was heard of so lately is hardly frozen.
+const FRESH: Duration = Duration::from_millis(100);
+
 /// How often overdue requests are counted.
 const COUNT_EVERY: Duration = Duration::from_millis(10);
 
@@ -318,7 +333,7 @@ const UNKNOWN_OVERDUE: Duration = Duration::from_millis(500);
 /// Limits for the only request of a worker.
 const SHORTEST_ALONE: Duration = Duration::from_millis(500);
 const LONGEST_ALONE: Duration = Duration::from_secs(10);
-const UNKNOWN_ALONE: Duration = Duration::from_secs(5);
+const UNKNOWN_ALONE: Duration = Duration::from_secs(2);
 
 /// How many of those who stand aside are looked at for one free worker.
 const MOST_LOOKED_AT: usize = 64;

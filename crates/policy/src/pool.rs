@@ -71,6 +71,8 @@ pub(crate) enum Place {
 pub(crate) enum Progress {
     /// No byte of an answer was seen.
     Asked,
+    /// The same, and another worker has a copy.
+    SentAgain,
     /// The answer has begun: nobody else can give it any more.
     Answering,
 }
@@ -352,6 +354,11 @@ impl Pool {
                 if self.is_alive(id) {
                     self.mourn(id.slot, exit, now);
                     self.step(id.slot, Step::Exited(exit), now);
+                }
+            }
+            Event::Stopped(id) => {
+                if self.is_alive(id) {
+                    self.exonerate(id.slot);
                 }
             }
             Event::Busy(id, share) => {

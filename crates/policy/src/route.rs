@@ -46,6 +46,8 @@ pub(crate) struct Route {
     pub(crate) need: f64,
     /// Completions a second.
     rate: f64,
+    /// How long its means were taken.
+    known_for: Duration,
     /// Workers with an overdue request, and when they were last counted.
     pub(crate) overdue: Overdue,
 }
@@ -129,7 +131,6 @@ impl Routes {
         let pages = || self.pages.iter().flatten();
         let collected: Duration = pages().map(|page| page.collected).sum();
         let completions: u32 = pages().map(|page| page.completions).sum();
-        let keep = 0.5_f64.powf(length.as_secs_f64() / HALF_LIFE.as_secs_f64());
         let (mut need, mut rate) = (0.0, 0.0);
         for page in self.pages.iter_mut().flatten() {
             let share = match busy {
@@ -138,6 +139,10 @@ impl Routes {
             };
             // A second in which nothing was completed says that something is wrong, not that nothing is needed.
             if !collected.is_zero() {
+                // A young route's mean is that of its whole life.
+                page.known_for += length;
+                let half_life = (page.known_for / 2).min(HALF_LIFE);
+                let keep = 0.5_f64.powf(length.as_secs_f64() / half_life.as_secs_f64());
                 let mean =
                     |old: f64, new: f64| if old == 0.0 { new } else { old * keep + new * (1.0 - keep) };
                 page.need = mean(page.need, share);
@@ -176,6 +181,7 @@ impl Route {
             completions: 0,
             need: 0.0,
             rate: 0.0,
+            known_for: Duration::ZERO,
             overdue: Overdue::default(),
         }
     }

@@ -77,6 +77,12 @@ impl Pool {
         }
     }
 
+    /// Whether one more replacement could be started.
+    pub(crate) fn may_surge(&self) -> bool {
+        let first = usize::from(self.config.workers.get() + self.config.spare);
+        self.workers[first..].iter().any(|worker| worker.wanted == Wanted::Down)
+    }
+
     /// Frozen, and for so long that it is worth a boot.
     fn is_set_aside(&self, worker: &Worker, now: Moment) -> bool {
         matches!(worker.state, State::Frozen { .. })

@@ -4,6 +4,7 @@ use policy::{
     Action, Admission, Event, Exit, LeaseId, Moment, Outcome, Phase, Pool, PoolConfig, RouteId, Shed, Signal,
     TicketId, WorkerId,
 };
+use std::collections::VecDeque;
 use std::num::{NonZeroU16, NonZeroU32};
 use std::time::Duration;
 
@@ -284,4 +285,35 @@ fn a_pool_that_is_told_to_stop_lets_requests_finish_and_then_ends() {
         story.tell(Event::Exited(worker, Exit::Code(0)));
     }
     assert!(story.pool.has_ended());
+}
+
+#[test]
+fn a_route_that_is_slow_for_the_first_time_takes_one_worker_where_the_others_need_the_rest() {
+    let mut story = Story::serving(4, |config| config.max_in_flight = NonZeroU32::MIN);
+    // 120 requests a second of 20 ms each: 2.4 workers.
+    let mut busy: VecDeque<(Moment, LeaseId)> = VecDeque::new();
+    let mut tick = |story: &mut Story, milliseconds: u64| {
+        for step in 0..milliseconds {
+            story.now = story.now + Duration::from_millis(1);
+            while busy.front().is_some_and(|(sent, _)| story.now.since(*sent) >= Duration::from_millis(20)) {
+                let (_, lease) = busy.pop_front().expect("seen");
+                story.release(lease, Outcome::Completed);
+            }
+            if step % 8 == 0
+                && let Admission::Assigned(lease) = story.pool.admit(RouteId(1), story.now)
+            {
+                busy.push_back((story.now, lease));
+            }
+        }
+    };
+    tick(&mut story, 4_000);
+    let first = story.pool.admit(RouteId(2), story.now);
+    assert!(matches!(first, Admission::Assigned(_)), "{first:?}");
+    tick(&mut story, 1_000);
+    let second = story.pool.admit(RouteId(2), story.now);
+    assert!(
+        matches!(second, Admission::Queued(_)),
+        "{second:?} {:?}",
+        story.pool.routes().collect::<Vec<_>>()
+    );
 }

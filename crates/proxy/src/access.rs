@@ -8,7 +8,7 @@ use http::header::{HeaderMap, HeaderName, REFERER, USER_AGENT};
 use http::request::Parts;
 use http::{StatusCode, Version};
 use logs::AccessLine;
-use policy::WorkerId;
+use policy::{RouteId, WorkerId};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -32,6 +32,8 @@ pub(crate) struct Record {
     pub(crate) whole: bool,
     /// Why the answer is our own, or broke off through no fault of the client.
     pub(crate) reason: Option<&'static str>,
+    /// Which route it is of, once its head was understood.
+    pub(crate) route: Option<RouteId>,
     /// How often it was sent again.
     pub(crate) retries: AtomicU32,
     /// Nothing if there is no access log.
@@ -108,7 +110,8 @@ pub(crate) fn note_unread(
     let (shard, watch) = (Arc::clone(shard), Arc::clone(watch));
     let (status, reason) = (Some(status), Some(reason));
     let (began, retries) = (watch.now(), AtomicU32::new(0));
-    drop(Record { shard, watch, began, status, bytes: 0, whole: true, reason, retries, line });
+    let route = None;
+    drop(Record { shard, watch, began, status, bytes: 0, whole: true, reason, route, retries, line });
 }
 
 /// A line that says who, and no more.

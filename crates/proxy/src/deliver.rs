@@ -28,6 +28,16 @@ pub(crate) struct Answered {
     pub(crate) response: Response<Incoming>,
     pub(crate) upstream: Box<Upstream>,
     pub(crate) lease: Lease,
+    pub(crate) way: Way,
+}
+
+/// By which worker a request was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// The one that it was given to.
+    Direct,
+    /// Another one, because the first stood still or died.
+    Rescued,
 }
 
 /// Finds a worker that answers.
@@ -71,7 +81,7 @@ pub(crate) async fn deliver(
         match (exchanged, again) {
             (Exchanged::Answered(response, upstream), _) => {
                 record.note_answer(watch.now() - assigned);
-                return Ok(Answered { response, upstream, lease });
+                return Ok(Answered { response, upstream, lease, way: Way::Direct });
             }
             (Exchanged::Refused(unsent), _) => {
                 lease.finish(Outcome::Refused);
@@ -247,7 +257,7 @@ async fn second(
         match exchange(shard, watch, record, &lease, request, Connections::IdleFirst).await {
             Exchanged::Answered(response, upstream) => {
                 shard.count_rescue(Rescue::Answered);
-                return Some(Ok(Answered { response, upstream, lease }));
+                return Some(Ok(Answered { response, upstream, lease, way: Way::Rescued }));
             }
             Exchanged::Refused(unsent) => {
                 lease.finish(Outcome::Refused);

@@ -3,6 +3,7 @@
 use crate::download::Download;
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{HeaderName, Response, StatusCode};
+use policy::{Refusal, Shed};
 use supervisor::Unavailable;
 
 /// A request that did not get a worker's answer.
@@ -56,11 +57,21 @@ impl Error {
             Self::Coding => {
                 (StatusCode::NOT_IMPLEMENTED, "coding", "The only transfer coding understood is chunked.")
             }
-            Self::Unavailable(Unavailable(refusal)) => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                refusal.why.as_str(),
-                "No worker can take the request now; try again later.",
-            ),
+            Self::Unavailable(Unavailable(refusal)) => {
+                let words = match refusal.why {
+                    Shed::RouteConfined => {
+                        "Requests of this route froze a worker, and too many wait already for one to be answered."
+                    }
+                    Shed::RouteQuarantined => {
+                        "Requests of this route froze workers. One is let through now and then, until one is answered."
+                    }
+                    Shed::QueryOfDeath => "This very request ended two workers.",
+                    Shed::QueueFull | Shed::QueueTimeout | Shed::NoWorkers | Shed::Stopping => {
+                        "No worker can take the request now; try again later."
+                    }
+                };
+                (StatusCode::SERVICE_UNAVAILABLE, refusal.why.as_str(), words)
+            }
             Self::Unreachable => (StatusCode::BAD_GATEWAY, "unreachable", "No worker accepted a connection."),
             Self::Lost => {
                 (StatusCode::BAD_GATEWAY, "lost", "The worker's connection broke before it answered.")
@@ -77,15 +88,25 @@ impl Error {
         self.verdict().1
     }
 
-    /// The answer to the client: a problem document (RFC 9457).
-    pub(crate) fn into_response(self) -> Response<Download> {
+    /// Whether the answer is about the route rather than about this request.
+    pub(crate) fn concerns_route(self) -> bool {
+        matches!(
+            self,
+            Self::Unavailable(Unavailable(Refusal { why: Shed::RouteConfined | Shed::RouteQuarantined, .. }))
+        )
+    }
+
+    /// The answer to the client: a problem document (RFC 9457), with the route that it is about, if it is.
+    pub(crate) fn into_response(self, route: Option<String>) -> Response<Download> {
         let (status, reason, words) = self.verdict();
         let title = status.canonical_reason().unwrap_or("Error");
-        let number = status.as_u16();
-        let body = format!(
-            "{{\"title\":\"{title}\",\"status\":{number},\"detail\":\"{words}\",\"reason\":\"{reason}\"}}\n"
-        );
-        let mut response = Response::new(Download::own(body.into()));
+        let mut document = serde_json::json!({
+            "title": title, "status": status.as_u16(), "detail": words, "reason": reason,
+        });
+        if let Some(route) = route {
+            document["route"] = route.into();
+        }
+        let mut response = Response::new(Download::own(format!("{document}\n").into()));
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

@@ -1,9 +1,9 @@
 //! One request in, one response out: the whole way in one function, read from top to bottom.
 
 use crate::access::Record;
-use crate::deliver::{Answered, deliver};
+use crate::deliver::{Answered, Way, deliver};
 use crate::download::Download;
-use crate::error::Error;
+use crate::error::{Error, REASON};
 use crate::request::{self, Origin, Wishes};
 use crate::response;
 use crate::shard::Shard;
@@ -12,7 +12,7 @@ use crate::upload::{Gate, Upload};
 use crate::upstream::Upstream;
 use crate::watch::{Phase, Watch};
 use http::header::{CONNECTION, UPGRADE};
-use http::{Request, Response, StatusCode, Version};
+use http::{HeaderValue, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
@@ -38,6 +38,7 @@ pub(crate) async fn serve(
         bytes: 0,
         whole: false,
         reason: None,
+        route: None,
         retries: AtomicU32::new(0),
         line: None,
     });
@@ -45,7 +46,8 @@ pub(crate) async fn serve(
         Ok(response) => response,
         Err(error) => {
             record.reason = Some(error.reason());
-            error.into_response()
+            let route = record.route.filter(|_| error.concerns_route());
+            error.into_response(route.map(|route| shard.options.routes.name(route)))
         }
     };
     record.status = Some(response.status());
@@ -73,6 +75,7 @@ async fn forward(
     record.note_id(&parts.headers);
     let client = wishes.upgrade.as_ref().and_then(|_| parts.extensions.remove::<OnUpgrade>());
     let route = shard.route(&parts.method, parts.uri.path());
+    record.route = Some(route.id);
     let gate = (wishes.expects_continue && !upload.is_end_stream()).then(Arc::<Gate>::default);
     if let Some(gate) = &gate {
         upload.hold(Arc::clone(gate));
@@ -93,9 +96,13 @@ async fn forward(
         replay: Replay::Never,
         not_to: None,
     };
-    let Answered { response, upstream, lease } = deliver(shard, watch, wanted, request, record).await?;
+    let Answered { response, upstream, lease, way } = deliver(shard, watch, wanted, request, record).await?;
     route.answered(response.status());
-    answer(shard, watch, &wishes, response, upstream, lease, client)
+    let mut answer = answer(shard, watch, &wishes, response, upstream, lease, client)?;
+    if way == Way::Rescued {
+        answer.headers_mut().insert(REASON, HeaderValue::from_static("rescued"));
+    }
+    Ok(answer)
 }
 
 /// Makes a worker's answer fit for the client.
@@ -117,7 +124,7 @@ fn answer(
         };
         let protocol = parts.headers.get(UPGRADE).cloned();
         request::strip(&mut parts.headers);
-        parts.headers.insert(CONNECTION, http::HeaderValue::from_static("upgrade"));
+        parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         if let Some(protocol) = protocol {
             parts.headers.insert(UPGRADE, protocol);
         }

@@ -1,4 +1,4 @@
-//! How busy workers are, by the kernel's own count of their processor time.
+//! How workers are, as the kernel sees it: how busy, and whether stopped.
 
 use policy::Share;
 use rustix::process::Pid;
@@ -20,6 +20,13 @@ impl Load {
         // At most the number of processors, in thousandths.
         Some(Share((share * 1000.0) as u32))
     }
+}
+
+/// Whether the process is stopped, by a signal or by a debugger (proc(5): field 3 of stat).
+pub(crate) fn is_stopped(pid: Pid) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
+    let state = stat.rsplit_once(')').and_then(|(_, fields)| fields.trim_start().chars().next());
+    matches!(state, Some('T' | 't'))
 }
 
 /// User and system time of all threads (proc(5): fields 14 and 15 of stat, counted in clock ticks).

@@ -1,7 +1,7 @@
 //! The task that carries out what the policy decides about processes.
 
 use crate::last_words::{LastWords, hint};
-use crate::load::Load;
+use crate::load::{self, Load};
 use crate::output::{self, Tail};
 use crate::plan::Launch;
 use crate::pool::{Pool, Shared};
@@ -220,7 +220,12 @@ impl Supervisor {
                 }
                 self.shared.changed.notify_waiters();
             }
-            Action::Judged(judgement) => self.log_judgement(&judgement),
+            Action::Judged(judgement) => {
+                self.log_judgement(&judgement);
+                if self.child(judgement.worker).is_some_and(|child| load::is_stopped(child.pid)) {
+                    Shared::handle(&self.shared, Event::Stopped(judgement.worker));
+                }
+            }
             Action::Standing(report) => self.log_standing(&report),
             Action::GiveUp => self.gave_up = true,
             Action::Grant(..) | Action::Reject(..) | Action::Rescue(_) => {

@@ -18,7 +18,7 @@ fn only_one_well_formed_authority_is_accepted() {
     ] {
         let verdict = forward("GET", "/", fields, STRANGER);
         let expected = if fits { None } else { Some(StatusCode::BAD_REQUEST) };
-        assert_eq!(verdict.err().map(|error| error.into_response().status()), expected, "{fields:?}");
+        assert_eq!(verdict.err().map(|error| error.into_response(None).status()), expected, "{fields:?}");
     }
 }
 
