@@ -11,6 +11,7 @@ mod ledger;
 mod logs;
 mod processes;
 mod protocol;
+mod rescue;
 mod restarts;
 mod routes;
 mod servers;

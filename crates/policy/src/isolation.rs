@@ -75,6 +75,14 @@ impl Pool {
             };
         }
         let reserve = self.reserve(route, live);
+        let reserve = if self.routes.known(route).is_none_or(|page| page.p99().is_none()) {
+            // Nothing is known of it, and perhaps little of the others: what they hold at this moment is theirs.
+            let busy = self.workers.iter().filter(|worker| !worker.active.is_empty()).count();
+            let others = u32::try_from(busy).unwrap_or(u32::MAX).saturating_sub(holds);
+            reserve.min(live.saturating_sub(others).max(1))
+        } else {
+            reserve
+        };
         if holds < reserve {
             return Leave::Any;
         }

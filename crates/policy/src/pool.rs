@@ -216,10 +216,7 @@ impl Pool {
             return None;
         }
         self.counts.rescues += 1;
-        // Where there is no other, the worker that lost it may have it once more.
-        let is_other = |worker: &&Worker| worker.id != first.worker && worker.gives_hope();
-        let not_to = self.workers.iter().find(is_other).map(|_| first.worker);
-        let again = Request { replay: Replay::Never, not_to, ..request };
+        let again = Request { replay: Replay::Never, not_to: Some(first.worker), ..request };
         Some(self.place(again, now))
     }
 
@@ -236,7 +233,12 @@ impl Pool {
         }
     }
 
-    fn place(&mut self, request: Request, now: Moment) -> Admission {
+    fn place(&mut self, mut request: Request, now: Moment) -> Admission {
+        if let Some(first) = request.not_to {
+            // Where there is no other, the worker that lost it may have it once more.
+            let is_other = |worker: &&Worker| worker.id != first && worker.gives_hope();
+            request.not_to = self.workers.iter().find(is_other).map(|_| first);
+        }
         if self.stage == Stage::Ending {
             return Admission::Shed(self.refuse(Shed::Stopping, now));
         }

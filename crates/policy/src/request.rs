@@ -14,7 +14,7 @@ pub struct Request {
     pub replay: Replay,
     /// Whether it may pass others in the queue.
     pub urgency: Urgency,
-    /// The worker that has it already.
+    /// The worker that had it already: others come first, if there are any.
     pub not_to: Option<WorkerId>,
 }
 

@@ -53,7 +53,7 @@ pub(crate) async fn deliver(
 ) -> Result<Answered, Error> {
     let mut copy = safe_copy(&request);
     let replay = if copy.is_some() { Replay::Once } else { Replay::Never };
-    let wanted = policy::Request { replay, ..wanted };
+    let mut wanted = policy::Request { replay, ..wanted };
     let mut connections = Connections::IdleFirst;
     for _ in 0..ATTEMPTS {
         watch.enter(Phase::Queue);
@@ -88,9 +88,10 @@ pub(crate) async fn deliver(
                 record.note_retry(Retry::Refused);
                 request = *unsent;
             }
-            // Ties go to the worker picked longest ago: most likely to another one, in case this one is dying. And on a
-            // fresh connection, which cannot have gone stale: the request itself may be what breaks it.
+            // To another worker, in case this one is dying, and on a fresh connection, which cannot have gone stale: the
+            // request itself may be what breaks it.
             (Exchanged::Stale, Some(parts)) => {
+                wanted = policy::Request { replay: Replay::Never, not_to: Some(lease.worker()), ..wanted };
                 lease.finish(Outcome::Lost);
                 record.note_retry(Retry::Lost);
                 request = Request::from_parts(parts, Upload::empty(Arc::clone(watch)));

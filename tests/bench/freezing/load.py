@@ -81,7 +81,9 @@ class Connection(asyncio.Protocol):
         else:
             complete = ended
         if complete:
-            result = f"{lines[0].split(' ')[1]} {headers.get('x-antifreeze', '')}".strip()
+            status = lines[0].split(" ")[1]
+            # On a success the field says by which way it came.
+            result = status if status == "200" else f"{status} {headers.get('x-antifreeze', '')}".strip()
             self.answer.set_result((result, not ended and headers.get("connection", "").lower() != "close"))
 
 
