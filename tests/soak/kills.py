@@ -45,7 +45,8 @@ async def exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
     await reader.readexactly(int(fields["content-length"]))
     reason = fields.get("x-antifreeze")
     status = head.split(" ")[1]
-    return (f"{status} {reason}" if reason else status), fields.get("connection") != "close"
+    # On a success it says by which way that came.
+    return (f"{status} {reason}" if reason and status != "200" else status), fields.get("connection") != "close"
 
 
 async def client(due: asyncio.Queue, done: list[Request]) -> None:
