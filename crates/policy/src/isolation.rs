@@ -92,6 +92,13 @@ impl Pool {
         Leave::Any
     }
 
+    /// Whether several routes are under suspicion of what one of them does. One request at a time tells them apart.
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        self.routes
+            .all()
+            .any(|(_, page)| matches!(page.standing, Standing::Confined { guilt: Guilt::Possible, .. }))
+    }
+
     /// Whether there is nobody to keep workers for: one route is nearly all there is.
     pub(crate) fn is_alone(&self, route: RouteId) -> bool {
         self.routes.share(route) >= ALONE

@@ -573,6 +573,9 @@ impl Pool {
                     | Phase::Stopping
                     | Phase::Killing => self.rotation.join(slot, now),
                 }
+                if self.is_in_doubt() {
+                    self.rotation.try_out(slot);
+                }
                 if self.stage == Stage::Booting {
                     self.stage = Stage::Running;
                 }
