@@ -62,7 +62,10 @@ impl World<'_> {
     }
 
     fn signal(&mut self, worker: WorkerId, signal: Signal) {
-        self.note_kill(worker);
+        // A replacement that is not needed any more has done its duty.
+        if worker.slot.0 < self.setup.workers {
+            self.note_kill(worker);
+        }
         let Some(process) = self.process(worker) else { return };
         match signal {
             Signal::Kill => self.exit(worker, Exit::Signal(9)),
