@@ -259,11 +259,11 @@ impl Pool {
                 if !self.workers.iter().any(Worker::gives_hope) {
                     return Admission::Shed(self.refuse(Shed::NoWorkers, now));
                 }
-                match leave {
-                    Leave::SameWorkers | Leave::AllBut(_) if self.rotation.has_room() => {
-                        self.queue.push_aside(request, now).ok_or(Shed::RouteConfined)
-                    }
-                    _ => self.queue.push(request, now).ok_or(Shed::QueueFull),
+                // There is a free worker that it may not have: others may.
+                if self.rotation.has_room() {
+                    self.queue.push_aside(request, now).ok_or(Shed::RouteConfined)
+                } else {
+                    self.queue.push(request, now).ok_or(Shed::QueueFull)
                 }
             }
             Leave::Wait => self.queue.push_aside(request, now).ok_or(Shed::RouteConfined),

@@ -98,16 +98,16 @@ impl Queue {
         self.arena.iter(&self.aside).map(|(key, waiting)| (TicketId { key }, *waiting))
     }
 
-    /// A request of the line steps aside. Whether it was in the line.
+    /// A request whose turn it is steps aside. Whether it did not stand there already.
     pub(crate) fn set_aside(&mut self, ticket: TicketId) -> bool {
-        match self.arena.get_mut(ticket.key) {
-            Some(waiting) if waiting.place == Place::Line => {
-                waiting.place = Place::Aside;
-                self.arena.shift(&mut self.line, &mut self.aside, ticket.key);
-                true
-            }
-            Some(_) | None => false,
-        }
+        let Some(waiting) = self.arena.get_mut(ticket.key) else { return false };
+        let from = match std::mem::replace(&mut waiting.place, Place::Aside) {
+            Place::Urgent => &mut self.urgent,
+            Place::Line => &mut self.line,
+            Place::Aside => return false,
+        };
+        self.arena.shift(from, &mut self.aside, ticket.key);
+        true
     }
 
     /// Takes a request out: its client left, or it has a worker. Nothing if it is not there any more.
