@@ -5,7 +5,7 @@
 //! that requests of usually quick routes are what stands still.
 
 use crate::event::{Action, Judgement};
-use crate::pool::{Held, Pool, Suspicion};
+use crate::pool::{Held, Pool, Progress, Suspicion};
 use crate::standing::Guilt;
 use crate::state::State;
 use crate::worker::{Charge, Step, Worker};
@@ -146,7 +146,9 @@ impl Pool {
     fn crowd(&self, slot: Slot, now: Moment) -> Option<(RouteId, Duration)> {
         let worker = &self.workers[slot.index()];
         let mut waiting: Vec<(RouteId, u32, Moment)> = Vec::new();
-        for (_, held) in self.leases.iter(&worker.parked) {
+        // A tunnel or a stream waits too, but keeps no thread.
+        let asked = |(_, held): &(_, &Held)| held.progress == Progress::Asked;
+        for (_, held) in self.leases.iter(&worker.parked).filter(asked) {
             match waiting.iter_mut().find(|(route, ..)| *route == held.request.route) {
                 Some((_, count, oldest)) => {
                     *count += 1;
