@@ -122,7 +122,11 @@ impl Pool {
         let worker = &mut self.workers[slot.index()];
         let Charge { principal, routes } = std::mem::take(&mut worker.charge);
         let ended = is != Phase::Serving;
-        if ended && let Some(held) = principal.and_then(|key| self.leases.get(key)) {
+        // Requests with bodies have method and target in common with others that are harmless.
+        if ended
+            && let Some(held) = principal.and_then(|key| self.leases.get(key))
+            && held.request.replay == Replay::Once
+        {
             self.deaths.count(held.request.fingerprint, now);
         }
         for route in routes {
@@ -153,6 +157,9 @@ impl Pool {
         }
         let frozen_for = now.since(worker.entered);
         self.surge(now);
+        if self.config.isolation == Isolation::Off {
+            return;
+        }
         if frozen_for >= LOST_AFTER {
             for route in self.workers[slot.index()].charge.routes.clone() {
                 let standing = self.routes.page(route).standing.unforgiven(now);
@@ -190,7 +197,9 @@ impl Pool {
         let witnesses = self.witnesses(slot);
         let primes: Vec<Witness> =
             witnesses.into_iter().filter(|witness| witness.part == Part::Prime).collect();
-        if let Some(principal) = most_suspicious(&primes, heard) {
+        if let Some(principal) = most_suspicious(&primes, heard)
+            && principal.held.request.replay == Replay::Once
+        {
             self.deaths.count(principal.held.request.fingerprint, now);
         }
     }
