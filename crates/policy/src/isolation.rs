@@ -25,18 +25,24 @@ impl Pool {
         if let Some(rest) = self.deaths.condemns(request.fingerprint, now) {
             return Leave::Refused(Shed::QueryOfDeath, rest);
         }
+        // Who watches over the app would end all of it for one route.
+        if request.urgency == Urgency::Health {
+            return Leave::Any;
+        }
         // A suspect will be back in a moment, or be frozen: until that is known, nobody may spread because of it.
         let live = self.rotation.open() + self.suspects;
         let page = self.routes.page(request.route);
         let (holds, on_frozen) = (page.spread().max(page.frozen), page.frozen);
         match page.standing {
-            Standing::Good if holds == 0 || live < 2 || request.urgency == Urgency::Health => Leave::Any,
+            Standing::Good if holds == 0 || live < 2 => Leave::Any,
             Standing::Good => self.leave_of_good(request.route, live, holds, now),
             Standing::Confined { guilt, .. } => {
                 let most = match guilt {
                     _ if self.is_alone(request.route) => u32::MAX,
                     // Frozen workers say nothing about it: it may show on one of the others what it does.
                     Guilt::Possible => on_frozen + 1,
+                    // A second worker may tell an accident from a habit, where the others can spare one.
+                    Guilt::Likely if on_frozen == 1 && self.reserve(request.route, live) >= 2 => 2,
                     Guilt::Likely if self.routes.share(request.route) < DOMINANT => 1,
                     Guilt::Likely | Guilt::Finishes => self.reserve(request.route, live),
                 };
@@ -264,7 +270,7 @@ impl Pool {
             // It froze its worker, and came to its end: the route works, in a bad way.
             Suspicion::Suspect => {
                 page.completed(slot, held.sent, now);
-                let standing = page.standing.finished();
+                let standing = page.standing.finished(now);
                 self.set_standing(route, standing);
             }
             Suspicion::None => {

@@ -96,10 +96,11 @@ impl Standing {
     }
 
     /// The request that froze a worker was answered after all.
-    pub(crate) fn finished(self) -> Self {
+    pub(crate) fn finished(self, now: Moment) -> Self {
         match self {
             Self::Confined { since, .. } => Self::Confined { since, guilt: Guilt::Finishes },
-            Self::Good | Self::Quarantined { .. } => self,
+            Self::Quarantined { .. } => Self::Confined { since: now, guilt: Guilt::Finishes },
+            Self::Good => self,
         }
     }
 
