@@ -282,6 +282,82 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         fault: Fault::Crashes { every: Duration::from_secs(5) },
         ..ORDINARY
     },
+    Scenario {
+        name: "legit-1s",
+        about: "0.5 % are reports of 1 s that block their worker, as ever",
+        load: 0.4,
+        load_before: 0.4,
+        routes: &[
+            Route { share: 0.995, usual: Usual::Quick, role: Role::Fast },
+            Route { share: 0.005, usual: Usual::Report(Duration::from_secs(1)), role: Role::Slow },
+        ],
+        ..ORDINARY
+    },
+    Scenario {
+        name: "legit-1s-quiet",
+        about: "5 requests a second, one in ten a report of 1 s",
+        load: 0.13,
+        load_before: 0.13,
+        routes: &[
+            Route { share: 0.9, usual: Usual::Quick, role: Role::Fast },
+            Route { share: 0.1, usual: Usual::Report(Duration::from_secs(1)), role: Role::Slow },
+        ],
+        ..ORDINARY
+    },
+    Scenario {
+        name: "legit-6s",
+        about: "reports of 6 s, as ever, one in 10 s",
+        load: 0.25,
+        load_before: 0.25,
+        routes: &[
+            Route { share: 0.998, usual: Usual::Quick, role: Role::Fast },
+            Route { share: 0.002, usual: Usual::Report(Duration::from_secs(6)), role: Role::Slow },
+        ],
+        client: Client { patience: Duration::from_secs(30), tries: 1 },
+        ..ORDINARY
+    },
+    Scenario {
+        name: "quiet-rare",
+        about: "3 requests a second to three routes; about every 10 s one blocks 30 s",
+        load: 0.00375,
+        load_before: 0.00375,
+        routes: &[
+            Route { share: 0.34, usual: Usual::Quick, role: Role::Fast },
+            Route { share: 0.33, usual: Usual::Quick, role: Role::Fast },
+            Route { share: 0.33, usual: Usual::Quick, role: Role::Fast },
+        ],
+        fault: Fault::Rare { every: Duration::from_secs(20), blocks: HANG },
+        seeds: 8,
+        ..ORDINARY
+    },
+    Scenario {
+        name: "quiet-tail",
+        about: "3 requests a second to three routes; about every 10 s one takes 7 s",
+        load: 0.00375,
+        load_before: 0.00375,
+        routes: &[
+            Route { share: 0.34, usual: Usual::Quick, role: Role::Fast },
+            Route { share: 0.33, usual: Usual::Quick, role: Role::Fast },
+            Route { share: 0.33, usual: Usual::Quick, role: Role::Fast },
+        ],
+        fault: Fault::Rare { every: Duration::from_secs(10), blocks: Duration::from_secs(7) },
+        seeds: 8,
+        ..ORDINARY
+    },
+    Scenario {
+        name: "slowdown",
+        about: "for 30 s everything takes 5 s; 0.6 requests a second",
+        load: 0.0008,
+        load_before: 0.05,
+        routes: &[
+            Route { share: 0.5, usual: Usual::Quick, role: Role::Slow },
+            Route { share: 0.5, usual: Usual::Quick, role: Role::Slow },
+        ],
+        fault: Fault::Blocks(&[RouteId(0), SLOW], Duration::from_secs(5)),
+        client: Client { patience: Duration::from_secs(30), tries: 1 },
+        seeds: 8,
+        ..ORDINARY
+    },
 ];
 
 const ORDINARY: Scenario = Scenario {

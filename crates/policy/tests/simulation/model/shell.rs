@@ -173,6 +173,8 @@ impl World<'_> {
         self.pool.moved(lease, self.now);
         self.carry_out();
         self.pool.release(lease, Outcome::Completed, self.now);
+        // As under the real lock: a copy of this very request may have been granted by that.
+        self.carry_out();
         self.ledger.requests[request].held.retain(|held| *held != lease);
         self.withdraw(request);
         self.ledger.requests[request].fate = Fate::Answered(self.now);

@@ -1,0 +1,426 @@
+//! What a review found: each test states what should hold.
+
+use policy::{
+    Action, Admission, Event, Exit, LeaseId, Moment, Outcome, Phase, Pool, PoolConfig, Replay, Request,
+    RouteId, RouteStanding, Share, Shed, Urgency,
+};
+use std::num::{NonZeroU16, NonZeroU32};
+use std::time::Duration;
+
+struct Story {
+    pool: Pool,
+    now: Moment,
+    asked: Vec<Action>,
+}
+
+impl Story {
+    fn serving(workers: u16, change: impl FnOnce(&mut PoolConfig)) -> Self {
+        let mut config = PoolConfig::new(NonZeroU16::new(workers).expect("some"));
+        config.surge = 0;
+        change(&mut config);
+        let mut story =
+            Self { pool: Pool::new(config, Moment::default()), now: Moment::default(), asked: Vec::new() };
+        story.collect();
+        for action in std::mem::take(&mut story.asked) {
+            if let Action::Spawn(worker) = action {
+                story.tell(Event::Ready(worker));
+            }
+        }
+        story.asked.clear();
+        story
+    }
+
+    fn collect(&mut self) {
+        while let Some(action) = self.pool.poll_action() {
+            self.asked.push(action);
+        }
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.pool.handle(event, self.now);
+        self.collect();
+    }
+
+    fn admit(&mut self, request: impl Into<Request>) -> Admission {
+        let admission = self.pool.admit(request, self.now);
+        self.collect();
+        admission
+    }
+
+    fn lease(&mut self, request: impl Into<Request>) -> LeaseId {
+        match self.admit(request) {
+            Admission::Assigned(lease) => lease,
+            other => panic!("no worker was free at {}: {other:?}", self.now),
+        }
+    }
+
+    fn release(&mut self, lease: LeaseId, outcome: Outcome) {
+        self.pool.release(lease, outcome, self.now);
+        self.collect();
+    }
+
+    fn pass(&mut self, millis: u64) {
+        let end = self.now + Duration::from_millis(millis);
+        while let Some(due) = self.pool.poll_timeout().filter(|due| *due <= end) {
+            self.now = due.max(self.now);
+            self.pool.handle_timeout(self.now);
+            self.collect();
+        }
+        self.now = end;
+    }
+
+    /// Answers the probes that are asked for, of all workers but this one, until the time has passed.
+    fn pass_alive(&mut self, millis: u64, but: &[policy::WorkerId]) {
+        for _ in 0..millis / 10 {
+            self.pass(10);
+            let probes: Vec<_> = self
+                .asked
+                .iter()
+                .filter_map(|action| match action {
+                    Action::Probe(worker) if !but.contains(worker) => Some(*worker),
+                    _ => None,
+                })
+                .collect();
+            self.asked.retain(|action| !matches!(action, Action::Probe(_)));
+            for worker in probes {
+                self.tell(Event::ProbeAnswered(worker));
+            }
+        }
+    }
+
+    /// Ordinary traffic: quick requests of these routes, spread evenly.
+    fn warm(&mut self, routes: &[u32]) {
+        for _ in 0..200 {
+            for route in routes {
+                let lease = self.lease(RouteId(*route));
+                self.pass(5);
+                self.release(lease, Outcome::Completed);
+            }
+            self.pass(5);
+        }
+        let workers: Vec<_> = self.pool.workers().map(|worker| worker.id).collect();
+        for worker in workers {
+            self.tell(Event::Busy(worker, Share(200)));
+        }
+    }
+
+    fn phase(&self, slot: u16) -> Phase {
+        self.pool.workers().nth(usize::from(slot)).expect("a slot").phase
+    }
+
+    fn standing(&self, route: u32) -> RouteStanding {
+        let view = self.pool.routes().find(|view| view.route == RouteId(route));
+        view.map_or(RouteStanding::Good, |view| view.standing)
+    }
+}
+
+fn get(route: u32, fingerprint: u64) -> Request {
+    Request { replay: Replay::Once, fingerprint, ..Request::from(RouteId(route)) }
+}
+
+/// Two users ask for a page that computes for a second, as ever. It is quarantined, and its canaries, which freeze
+/// their workers as ever, do not lift that when they are answered.
+#[test]
+fn a_route_that_always_blocks_for_a_second_is_not_turned_away_for_minutes() {
+    let mut story = Story::serving(4, |_| {});
+    story.warm(&[1, 2]);
+    let (one, two) = (story.lease(RouteId(9)), story.lease(RouteId(9)));
+    assert_ne!(one.worker, two.worker);
+    story.pass_alive(1000, &[one.worker, two.worker]);
+    story.release(one, Outcome::Completed);
+    story.release(two, Outcome::Completed);
+    // Now one user at a time, every five seconds, for five minutes.
+    let (mut answered, mut refused) = (0, 0);
+    for _ in 0..60 {
+        story.warm(&[1, 2]);
+        match story.admit(RouteId(9)) {
+            Admission::Assigned(lease) => {
+                story.pass_alive(1000, &[lease.worker]);
+                story.release(lease, Outcome::Completed);
+                answered += 1;
+            }
+            Admission::Queued(ticket) => story.pool.abandon(ticket),
+            Admission::Shed(_) => refused += 1,
+        }
+    }
+    assert!(refused <= 2, "{refused} refused, {answered} answered");
+}
+
+/// A worker that holds nothing but tunnels freezes for long. New tunnels are turned away until every old one,
+/// on whatever worker, has ended: the canary waits for that.
+#[test]
+#[ignore = "found by review, not mended yet"]
+fn a_quarantined_route_with_open_tunnels_gets_its_canary() {
+    let mut story = Story::serving(4, |_| {});
+    story.warm(&[1, 2]);
+    let tunnels: Vec<LeaseId> = (0..8).map(|_| story.lease(RouteId(9))).collect();
+    for lease in &tunnels {
+        story.pool.upgraded(*lease, story.now);
+    }
+    story.collect();
+    let frozen = tunnels[0].worker;
+    // It stays silent; the others answer their probes.
+    story.pass_alive(40_000, &[frozen]);
+    story.tell(Event::Exited(frozen, Exit::Signal(9)));
+    for lease in tunnels.iter().filter(|lease| lease.worker == frozen) {
+        story.release(*lease, Outcome::Cancelled);
+    }
+    story.pass_alive(120_000, &[frozen]);
+    assert!(
+        matches!(story.admit(RouteId(9)), Admission::Assigned(_)),
+        "{:?} two minutes after the frozen worker is gone",
+        story.standing(9)
+    );
+}
+
+/// A worker's threads are all taken by requests of route 5; there are more tunnels on it than that. The tunnels'
+/// route is blamed, and all other workers, which hold as many tunnels, are taken out.
+#[test]
+fn open_streams_are_not_the_crowd_that_takes_a_workers_threads() {
+    let mut story = Story::serving(4, |_| {});
+    story.warm(&[1, 2, 1, 2, 1, 2, 1, 2]);
+    let tunnels: Vec<LeaseId> = (0..200)
+        .map(|_| {
+            let lease = story.lease(RouteId(9));
+            story.pool.upgraded(lease, story.now);
+            lease
+        })
+        .collect();
+    let victim = tunnels[0].worker;
+    // Forty of route 5 end up on it and keep its threads; those of the others are answered.
+    let all: Vec<LeaseId> = (0..160).map(|_| story.lease(RouteId(5))).collect();
+    story.pass_alive(100, &[]);
+    for lease in all.iter().filter(|lease| lease.worker != victim) {
+        story.release(*lease, Outcome::Completed);
+    }
+    story.pass_alive(600, &[]);
+    // A quick one stands still there, while others are answered elsewhere.
+    let quick: Vec<LeaseId> = (0..8).map(|_| story.lease(RouteId(1))).collect();
+    assert!(quick.iter().any(|lease| lease.worker == victim));
+    for lease in quick.iter().filter(|lease| lease.worker != victim) {
+        story.release(*lease, Outcome::Completed);
+    }
+    for _ in 0..200 {
+        if let Admission::Assigned(lease) = story.admit(RouteId(2)) {
+            story.pass_alive(10, &[]);
+            story.release(lease, Outcome::Completed);
+        }
+        if let Admission::Assigned(lease) = story.admit(RouteId(1))
+            && lease.worker != victim
+        {
+            story.release(lease, Outcome::Completed);
+        }
+    }
+    let clogged = story.pool.workers().filter(|worker| worker.phase == Phase::Clogged).count();
+    assert!(
+        clogged <= 1 && story.standing(9) == RouteStanding::Good,
+        "{clogged} clogged, tunnels {:?}",
+        story.standing(9)
+    );
+}
+
+/// Two different queries to one URL (GraphQL: POST /graphql) end frozen within a minute. Everybody's are refused.
+#[test]
+fn requests_that_share_method_and_target_are_not_condemned_together() {
+    let mut story = Story::serving(4, |config| config.surge = 0);
+    story.warm(&[1, 2]);
+    // As `RouteTable::fingerprint` has it: of the method and the target alone.
+    let post = Request { fingerprint: 7, ..Request::from(RouteId(1)) };
+    let (one, two) = (story.lease(post), story.lease(post));
+    story.pass_alive(36_000, &[one.worker, two.worker]);
+    story.tell(Event::Exited(one.worker, Exit::Signal(9)));
+    story.tell(Event::Exited(two.worker, Exit::Signal(9)));
+    let admission = story.admit(post);
+    assert!(
+        !matches!(admission, Admission::Shed(refusal) if refusal.why == Shed::QueryOfDeath),
+        "{admission:?}"
+    );
+}
+
+/// On a quiet service the first request after a worker fell silent is blamed: its route cannot show elsewhere that it
+/// works, because it is confined to the frozen worker, then quarantined, and no canary goes out while that is frozen.
+#[test]
+fn an_innocent_route_of_a_quiet_service_does_not_go_down_with_one_worker_of_four() {
+    let mut story = Story::serving(4, |_| {});
+    story.warm(&[1, 2, 3, 4, 5]);
+    story.warm(&[2, 3, 4, 5]); // Route 1 is asked for every few seconds.
+    let unlucky = story.lease(get(1, 1)); // Something else has stopped this worker.
+    let mut lost = Vec::new();
+    for second in 0..40 {
+        story.pass_alive(1_000, &[unlucky.worker]);
+        if let Admission::Assigned(lease) = story.admit(get(2, 100 + second)) {
+            story.pass(5);
+            story.release(lease, Outcome::Completed);
+        }
+        match story.admit(get(1, 200 + second)) {
+            Admission::Assigned(lease) => {
+                story.pass(5);
+                story.release(lease, Outcome::Completed);
+            }
+            Admission::Queued(ticket) => {
+                story.pool.abandon(ticket);
+                lost.push(second);
+            }
+            Admission::Shed(_) => lost.push(second),
+        }
+    }
+    assert!(lost.len() <= 2, "not answered in seconds {lost:?}, though three workers are idle");
+}
+
+/// The same with the app's own health check: an orchestrator would end the container.
+#[test]
+fn a_health_check_is_not_turned_away_because_one_worker_of_four_froze() {
+    let mut story = Story::serving(4, |_| {});
+    story.warm(&[1, 2, 3]);
+    story.warm(&[1, 2]);
+    let health = Request { urgency: Urgency::Health, ..get(3, 3) };
+    let unlucky = story.lease(health);
+    let mut lost = Vec::new();
+    for check in 0..3 {
+        story.pass_alive(10_000, &[unlucky.worker]);
+        match story.admit(health) {
+            Admission::Assigned(lease) => {
+                story.pass(5);
+                story.release(lease, Outcome::Completed);
+            }
+            Admission::Queued(ticket) => {
+                story.pool.abandon(ticket);
+                lost.push(check);
+            }
+            Admission::Shed(_) => lost.push(check),
+        }
+    }
+    assert!(lost.is_empty(), "checks {lost:?} of three failed");
+}
+
+/// An urgent request that lost its leave while it waited holds up everybody.
+#[test]
+fn a_health_check_whose_route_is_confined_meanwhile_does_not_block_the_queue() {
+    let mut story = Story::serving(2, |config| config.max_in_flight = NonZeroU32::MIN);
+    story.warm(&[1, 2, 3]);
+    let health = Request { urgency: Urgency::Health, ..get(3, 3) };
+    let hung = story.lease(health);
+    let busy = story.lease(RouteId(1));
+    let waiting = story.admit(health);
+    assert!(matches!(waiting, Admission::Queued(_)));
+    story.pass(450);
+    assert!(matches!(story.admit(RouteId(2)), Admission::Queued(_)));
+    story.pass(51);
+    assert_eq!(story.phase(hung.worker.slot.0), Phase::Frozen);
+    story.asked.clear();
+    story.release(busy, Outcome::Completed);
+    let granted = story.asked.iter().filter(|action| matches!(action, Action::Grant(..))).count();
+    assert!(
+        granted > 0,
+        "worker {} is idle, two wait, nobody gets it; {:?}",
+        busy.worker,
+        story.phase(busy.worker.slot.0)
+    );
+}
+
+/// A copy that may not go to the only free worker makes everybody wait in the line behind it.
+#[test]
+fn a_copy_that_waits_for_another_worker_keeps_nobody_from_the_free_one() {
+    let mut story = Story::serving(2, |config| config.max_in_flight = NonZeroU32::MIN);
+    story.warm(&[1, 2]);
+    let busy = story.lease(get(1, 1));
+    let broken = story.lease(get(2, 2));
+    story.release(broken, Outcome::Lost);
+    let copy = story.pool.rescue(get(2, 2), broken, story.now);
+    assert!(matches!(copy, Some(Admission::Queued(_))));
+    story.collect();
+    let next = story.admit(get(2, 3));
+    assert!(
+        matches!(next, Admission::Assigned(_)),
+        "{next:?}, though {} is idle ({})",
+        broken.worker,
+        busy.worker
+    );
+}
+
+/// The data plane sees the broken connection before the supervisor hears of the death: by then there are no witnesses.
+#[test]
+#[ignore = "found by review, not mended yet"]
+fn a_request_that_crashes_two_workers_is_refused_although_its_leases_were_given_back_first() {
+    let mut story = Story::serving(4, |_| {});
+    story.warm(&[1, 2]);
+    for _ in 0..2 {
+        let deadly = story.lease(get(1, 66));
+        story.pass(1);
+        story.release(deadly, Outcome::Lost);
+        story.pass(2);
+        story.tell(Event::Exited(deadly.worker, Exit::Signal(11)));
+    }
+    assert!(matches!(story.admit(get(1, 66)), Admission::Shed(refusal) if refusal.why == Shed::QueryOfDeath));
+}
+
+/// All four sync workers have a request that takes six seconds. Half of them are killed at 3.5 s.
+#[test]
+#[ignore = "found by review, not mended yet"]
+fn workers_that_are_all_busy_are_not_ended_long_before_restart_after() {
+    let mut story = Story::serving(4, |config| config.max_in_flight = NonZeroU32::MIN);
+    story.warm(&[1, 2]);
+    for route in [1, 2, 1, 2] {
+        story.lease(RouteId(route));
+    }
+    story.pass(6_000);
+    let ended = story.asked.iter().filter(|action| matches!(action, Action::Signal(..))).count();
+    assert_eq!(ended, 0, "workers ended within 6 s; restart_after is 30 s");
+}
+
+/// Isolation off: a POST on a frozen worker costs the worker after 3 s when there are few others.
+#[test]
+fn without_isolation_a_frozen_worker_keeps_its_time() {
+    let mut story = Story::serving(1, |config| config.isolation = policy::Isolation::Off);
+    story.lease(RouteId(1));
+    story.pass(10_000);
+    assert!(
+        !story.asked.iter().any(|action| matches!(action, Action::Signal(..))),
+        "ended before restart_after"
+    );
+}
+
+/// A route that begins to hang on a quiet service is acquitted by an answer that was sent before it began.
+#[test]
+#[ignore = "found by review, not mended yet"]
+fn an_answer_from_before_a_request_was_sent_acquits_nobody() {
+    let mut story = Story::serving(4, |_| {});
+    story.warm(&[1, 2, 3]);
+    story.pass(10_000); // Nobody asks for anything; workers were last heard of at different moments.
+    let fine = story.lease(RouteId(2));
+    story.pass(5);
+    story.release(fine, Outcome::Completed);
+    story.pass(10_000);
+    // Now route 2 hangs.
+    let hangs = story.lease(RouteId(2));
+    story.pass_alive(1_000, &[hangs.worker]);
+    assert_eq!(story.phase(hangs.worker.slot.0), Phase::Frozen);
+    assert_eq!(story.standing(2), RouteStanding::Confined, "its last answer was asked for 10 s before");
+}
+
+/// Two workers, tunnels: all of them end up on one.
+#[test]
+#[ignore = "found by review, not mended yet"]
+fn tunnels_are_spread_over_both_workers_of_two() {
+    let mut story = Story::serving(2, |_| {});
+    story.warm(&[1, 2]);
+    story.warm(&[1, 2]);
+    let mut on = [0, 0];
+    for _ in 0..100 {
+        let lease = story.lease(RouteId(9));
+        story.pool.upgraded(lease, story.now);
+        on[lease.worker.slot.index()] += 1;
+        story.warm_briefly();
+    }
+    assert!(on[0] >= 20 && on[1] >= 20, "{on:?}");
+}
+
+impl Story {
+    fn warm_briefly(&mut self) {
+        for route in [1, 2] {
+            let lease = self.lease(RouteId(route));
+            self.pass(5);
+            self.release(lease, Outcome::Completed);
+        }
+    }
+}
