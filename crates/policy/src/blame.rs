@@ -43,9 +43,11 @@ impl Pool {
             return;
         }
         let heard = self.workers[slot.index()].heard;
+        let silence = self.silence_of(slot);
+        self.silence = self.silence.max(silence);
         let witnesses = self.witnesses(slot);
         let acquitted =
-            |route: RouteId| self.routes.known(route).is_some_and(|page| page.last_success > heard);
+            |route: RouteId| self.routes.known(route).is_some_and(|page| page.last_success > silence);
         let primes = || witnesses.iter().filter(|witness| witness.part == Part::Prime);
         let mut blamed: Vec<Witness> =
             primes().filter(|witness| !acquitted(witness.held.request.route)).copied().collect();
@@ -84,11 +86,12 @@ impl Pool {
     /// not freeze them by what the route always does.
     pub(crate) fn acquit(&mut self, route: RouteId, sent: Moment) {
         for index in 0..self.workers.len() {
+            let slot = self.workers[index].id.slot;
+            let silence = self.silence_of(slot);
             let worker = &mut self.workers[index];
-            if !matches!(worker.state, State::Frozen { .. }) || sent <= worker.heard {
+            if !matches!(worker.state, State::Frozen { .. }) || sent <= silence {
                 continue;
             }
-            let slot = worker.id.slot;
             if let Some(place) = worker.charge.routes.iter().position(|blamed| *blamed == route) {
                 worker.charge.routes.swap_remove(place);
                 self.routes.page(route).frozen -= 1;
@@ -123,10 +126,7 @@ impl Pool {
         let Charge { principal, routes } = std::mem::take(&mut worker.charge);
         let ended = is != Phase::Serving;
         // Requests with bodies have method and target in common with others that are harmless.
-        if ended
-            && let Some(held) = principal.and_then(|key| self.leases.get(key))
-            && held.request.replay == Replay::Once
-        {
+        if ended && let Some(held) = principal.and_then(|key| self.leases.get(key)) {
             self.deaths.count(held.request.fingerprint, now);
         }
         for route in routes {
@@ -164,10 +164,12 @@ impl Pool {
             for route in self.workers[slot.index()].charge.routes.clone() {
                 let standing = self.routes.page(route).standing.unforgiven(now);
                 self.set_standing(route, standing);
-                self.reject_route(route, now);
+                if matches!(standing, Standing::Quarantined { .. }) {
+                    self.reject_route(route, now);
+                }
             }
         }
-        if frozen_for >= HURRY_AFTER && self.is_not_worth_waiting_for(slot) {
+        if frozen_for >= HURRY_AFTER && self.is_not_worth_waiting_for(slot, frozen_for) {
             self.step(slot, Step::GiveUp, now);
         }
     }
@@ -194,25 +196,27 @@ impl Pool {
             return;
         }
         let heard = self.workers[slot.index()].heard;
-        let witnesses = self.witnesses(slot);
-        let primes: Vec<Witness> =
-            witnesses.into_iter().filter(|witness| witness.part == Part::Prime).collect();
-        if let Some(principal) = most_suspicious(&primes, heard)
-            && principal.held.request.replay == Replay::Once
-        {
-            self.deaths.count(principal.held.request.fingerprint, now);
+        let primes = self.witnesses(slot).into_iter().filter(|witness| witness.part == Part::Prime);
+        // Mostly the broken connections were heard of before the end itself.
+        let lost = self.workers[slot.index()].lost.iter().map(|(held, _)| *held);
+        let suspects: Vec<Held> = primes.map(|witness| witness.held).chain(lost).collect();
+        let after = suspects.iter().filter(|held| held.sent > heard).min_by_key(|held| held.sent);
+        let before = || suspects.iter().max_by_key(|held| held.sent);
+        if let Some(principal) = after.or_else(before) {
+            self.deaths.count(principal.request.fingerprint, now);
         }
     }
 
     /// Has the requests sent again that a silent worker keeps from an answer and that did not make it so.
     fn rescue_bystanders(&mut self, slot: Slot) -> u32 {
-        let Worker { id, heard, ref charge, .. } = self.workers[slot.index()];
+        let silence = self.silence_of(slot);
+        let Worker { id, ref charge, .. } = self.workers[slot.index()];
         let principal = charge.principal;
         let witnesses = self.witnesses(slot);
         let mut rescued = 0;
         for Witness { key, held, part } in witnesses {
             let acquitted =
-                self.routes.known(held.request.route).is_some_and(|page| page.last_success > heard);
+                self.routes.known(held.request.route).is_some_and(|page| page.last_success > silence);
             let innocent = principal != Some(key) && (acquitted || part == Part::Unread);
             if innocent && self.send_again(LeaseId { worker: id, key }) {
                 rescued += 1;
@@ -236,6 +240,12 @@ impl Pool {
         }
     }
 
+    /// Since when a worker has owed a sign of life: nobody expects one of a worker with nothing to do.
+    fn silence_of(&self, slot: Slot) -> Moment {
+        let worker = &self.workers[slot.index()];
+        self.leases.front(&worker.active).map_or(worker.heard, |(_, oldest)| worker.heard.max(oldest.sent))
+    }
+
     /// What a worker holds, and what each request has to do with its silence; oldest first.
     fn witnesses(&self, slot: Slot) -> Vec<Witness> {
         let worker = &self.workers[slot.index()];
@@ -256,7 +266,7 @@ impl Pool {
 
     /// Whether a frozen worker holds nothing that is worth its memory and place any more, while too few others serve
     /// and none is on its way.
-    fn is_not_worth_waiting_for(&self, slot: Slot) -> bool {
+    fn is_not_worth_waiting_for(&self, slot: Slot, frozen_for: Duration) -> bool {
         // Where a busy worker cannot be told from a frozen one, a route that nobody knows yet may just be slow.
         let stranger =
             |held: &Held| self.routes.known(held.request.route).is_none_or(|page| page.p99().is_none());
@@ -279,7 +289,8 @@ impl Pool {
         if live == 0 {
             // Whoever waits does so in vain; and what it holds, others will hold once they can. The only worker of a
             // pool is given its time.
-            return workers > 1 && changing < workers.div_ceil(2);
+            let given_up = frozen_for >= self.config.freeze.restart_after / 2;
+            return given_up && workers > 1 && !self.may_surge() && changing < workers.div_ceil(2);
         }
         let short = f64::from(live) < self.routes.need() / FULL_LOAD;
         let mut held = self.leases.iter(&worker.active).chain(self.leases.iter(&worker.parked));
@@ -326,6 +337,9 @@ struct Death {
 
 impl Deaths {
     fn count(&mut self, fingerprint: u64, now: Moment) {
+        if fingerprint == NOT_KNOWN_AGAIN {
+            return;
+        }
         self.0.retain(|death| now.since(death.last) < REFUSED_FOR);
         match self.0.iter_mut().find(|death| death.fingerprint == fingerprint) {
             Some(death) => {
@@ -349,6 +363,9 @@ impl Deaths {
         (!rest.is_zero()).then_some(rest)
     }
 }
+
+/// The fingerprint of what has none.
+const NOT_KNOWN_AGAIN: u64 = 0;
 
 /// A request that was sent so long before a sign of life had been begun by then, and had yielded.
 const SETTLED: Duration = Duration::from_millis(20);

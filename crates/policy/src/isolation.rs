@@ -22,12 +22,12 @@ impl Pool {
         if self.config.isolation == Isolation::Off {
             return Leave::Any;
         }
-        if let Some(rest) = self.deaths.condemns(request.fingerprint, now) {
-            return Leave::Refused(Shed::QueryOfDeath, rest);
-        }
         // Who watches over the app would end all of it for one route.
         if request.urgency == Urgency::Health {
             return Leave::Any;
+        }
+        if let Some(rest) = self.deaths.condemns(request.fingerprint, now) {
+            return Leave::Refused(Shed::QueryOfDeath, rest);
         }
         // A suspect will be back in a moment, or be frozen: until that is known, nobody may spread because of it.
         let live = self.rotation.open() + self.suspects;
@@ -266,6 +266,7 @@ impl Pool {
     pub(crate) fn answered(&mut self, slot: Slot, held: &Held, now: Moment) {
         let route = held.request.route;
         let page = self.routes.page(route);
+        let acquitted_before = page.last_success;
         match held.suspicion {
             // It froze its worker, and came to its end: the route works, in a bad way.
             Suspicion::Suspect => {
@@ -276,7 +277,11 @@ impl Pool {
             Suspicion::None => {
                 page.completed(slot, held.sent, now);
                 self.set_standing(route, Standing::Good);
-                if self.frozen > 0 && self.config.isolation == Isolation::Auto {
+                // Earlier answers have acquitted it of all older silences.
+                if self.frozen > 0
+                    && acquitted_before <= self.silence
+                    && self.config.isolation == Isolation::Auto
+                {
                     self.acquit(route, held.sent);
                 }
             }

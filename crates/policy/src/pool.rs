@@ -40,6 +40,8 @@ pub struct Pool {
     pub(crate) suspects: u32,
     /// How many workers are frozen.
     pub(crate) frozen: u32,
+    /// When the latest of them was last heard.
+    pub(crate) silence: Moment,
     /// Nothing is due before this moment.
     timeout: Option<Moment>,
     /// Silence is counted from here at the earliest: the host stalled until then.
@@ -182,6 +184,7 @@ impl Pool {
             deaths: Deaths::default(),
             suspects: 0,
             frozen: 0,
+            silence: now,
             counts: Counts::default(),
             actions: VecDeque::new(),
             timeout: None,
@@ -287,8 +290,8 @@ impl Pool {
 
     /// A byte of the answer to this request came.
     pub fn moved(&mut self, lease: LeaseId, now: Moment) {
-        if let Some(held) = self.leases.get_mut(lease.key) {
-            held.progress = Progress::Answering;
+        if self.leases.get(lease.key).is_some() {
+            self.begin_answer(lease, now);
             self.heard(lease.worker.slot, now);
             self.grant(now);
         }
@@ -296,12 +299,39 @@ impl Pool {
 
     /// The request became a tunnel, which may live for days: it leaves its worker's count.
     pub fn upgraded(&mut self, lease: LeaseId, now: Moment) {
-        if let Some(held) = self.leases.get_mut(lease.key) {
-            held.progress = Progress::Answering;
+        if self.leases.get(lease.key).is_some() {
+            self.begin_answer(lease, now);
             self.park(lease);
             self.heard(lease.worker.slot, now);
             self.grant(now);
         }
+    }
+
+    /// The answer has begun. A stream or a tunnel may last for days, and says no more about its route: it leaves the
+    /// route's account here, unless it fills its worker for as long as it lasts.
+    fn begin_answer(&mut self, lease: LeaseId, now: Moment) {
+        let Some(held) = self.leases.get_mut(lease.key) else { return };
+        if held.progress == Progress::Answering {
+            return;
+        }
+        held.progress = Progress::Answering;
+        let held = *held;
+        if !self.config.serves_one_at_a_time() {
+            self.close_account(lease.worker.slot, &held);
+            self.answered(lease.worker.slot, &held, now);
+        }
+    }
+
+    /// A request does not count for its route any more.
+    fn close_account(&mut self, slot: Slot, held: &Held) {
+        let route = self.routes.page(held.request.route);
+        route.leave(slot);
+        route.parked -= u32::from(held.place == Place::Parked);
+    }
+
+    /// Whether a request still counts for its route.
+    fn is_on_account(&self, held: &Held) -> bool {
+        held.progress != Progress::Answering || self.config.serves_one_at_a_time()
     }
 
     /// The request is over.
@@ -320,9 +350,10 @@ impl Pool {
                 self.leases.remove(&mut worker.parked, lease.key);
             }
         }
-        let route = self.routes.page(held.request.route);
-        route.leave(slot);
-        route.parked -= u32::from(held.place == Place::Parked);
+        let on_account = self.is_on_account(&held);
+        if on_account {
+            self.close_account(slot, &held);
+        }
         let serial = self.config.serves_one_at_a_time();
         match outcome {
             Outcome::Completed => {
@@ -331,7 +362,17 @@ impl Pool {
                 self.heard(slot, now);
                 self.rotation.proven(slot);
                 self.unclog(slot, &held, now);
-                self.answered(slot, &held, now);
+                if on_account {
+                    self.answered(slot, &held, now);
+                }
+            }
+            // Its worker may be dead: if so, this is what it died with.
+            Outcome::Lost if held.progress != Progress::Answering => {
+                let lost = &mut self.workers[slot.index()].lost;
+                lost.retain(|(_, at)| now.since(*at) < REMEMBERED);
+                if lost.len() < MOST_REMEMBERED {
+                    lost.push((held, now));
+                }
             }
             Outcome::Refused => self.step(slot, Step::Refused, now),
             // A worker that serves one request at a time may still be at it.
@@ -519,12 +560,15 @@ impl Pool {
         if self.config.serves_one_at_a_time() {
             return;
         }
-        let worker = &mut self.workers[lease.worker.slot.index()];
         let Some(held) = self.leases.get_mut(lease.key).filter(|held| held.place == Place::Active) else {
             return;
         };
         held.place = Place::Parked;
-        self.routes.page(held.request.route).parked += 1;
+        let held = *held;
+        if self.is_on_account(&held) {
+            self.routes.page(held.request.route).parked += 1;
+        }
+        let worker = &mut self.workers[lease.worker.slot.index()];
         self.leases.shift(&mut worker.active, &mut worker.parked, lease.key);
         self.rotation.lighten(lease.worker.slot);
     }
@@ -615,13 +659,17 @@ impl Pool {
 
     /// The process is gone, and with it what it held; the leases' holders find out by themselves.
     fn forget(&mut self, slot: Slot) {
+        let serial = self.config.serves_one_at_a_time();
         let worker = &mut self.workers[slot.index()];
         for chain in [&mut worker.active, &mut worker.parked] {
             while let Some((key, held)) = self.leases.front(chain) {
-                self.routes.page(held.request.route).parked -= u32::from(held.place == Place::Parked);
+                let counts = serial || held.progress != Progress::Answering;
+                self.routes.page(held.request.route).parked -=
+                    u32::from(counts && held.place == Place::Parked);
                 self.leases.remove(chain, key);
             }
         }
+        worker.lost.clear();
         worker.busy = None;
         self.rotation.clear(slot);
         self.routes.clear(slot);
@@ -731,6 +779,10 @@ impl Pool {
         }
     }
 }
+
+/// How long, and how many, requests that a worker lost are remembered: for its end to be heard of.
+const REMEMBERED: Duration = Duration::from_secs(1);
+const MOST_REMEMBERED: usize = 8;
 
 /// On a worker that is proven alive, a request of this age waits for something: it leaves the count.
 pub(crate) const PARK_AFTER: Duration = Duration::from_millis(250);

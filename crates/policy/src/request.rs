@@ -8,7 +8,8 @@ use std::time::Duration;
 pub struct Request {
     /// What it has in common with others that are expected to behave alike.
     pub route: RouteId,
-    /// The same for the same method, target and body: by it, a request that ends workers is known again.
+    /// The same for the same request: by it, one that ends workers is known again. 0 for one that would not be, because
+    /// it has a body that nobody looked at.
     pub fingerprint: u64,
     /// Whether a second worker may get it.
     pub replay: Replay,

@@ -2,6 +2,7 @@
 
 use crate::arena::{Chain, Key};
 use crate::event::{Action, Exit, Report, Share, Signal, Why};
+use crate::pool::Held;
 use crate::state::{Probe, State};
 use crate::{Moment, PoolConfig, RestartReason, Restarts, RouteId, Slot, WorkerId};
 use std::collections::VecDeque;
@@ -37,6 +38,8 @@ pub(crate) struct Worker {
     pub(crate) frozen_total: u64,
     /// The latest life that was frozen when its end began.
     pub(crate) ended_frozen: Option<u32>,
+    /// Requests whose connections broke lately, and when.
+    pub(crate) lost: Vec<(Held, Moment)>,
     /// What is held against some of its requests, while it is frozen or clogged.
     pub(crate) charge: Charge,
     /// Whether it takes requests when it serves.
@@ -132,6 +135,7 @@ impl Worker {
             restarts: Restarts::default(),
             frozen_total: 0,
             ended_frozen: None,
+            lost: Vec::new(),
             charge: Charge::default(),
             duty: Duty::Active,
             busy: None,

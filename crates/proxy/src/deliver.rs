@@ -53,7 +53,9 @@ pub(crate) async fn deliver(
 ) -> Result<Answered, Error> {
     let mut copy = safe_copy(&request);
     let replay = if copy.is_some() { Replay::Once } else { Replay::Never };
-    let mut wanted = policy::Request { replay, ..wanted };
+    // A body that nobody looked at may make all the difference.
+    let fingerprint = if copy.is_some() { wanted.fingerprint } else { 0 };
+    let mut wanted = policy::Request { replay, fingerprint, ..wanted };
     let mut connections = Connections::IdleFirst;
     for _ in 0..ATTEMPTS {
         watch.enter(Phase::Queue);
@@ -263,11 +265,18 @@ async fn second(
             Exchanged::Refused(unsent) => {
                 lease.finish(Outcome::Refused);
                 request = *unsent;
-                claimed = shard.pool.claim(policy::Request { replay: Replay::Never, ..wanted }).await;
+                let not_to = Some(first.worker);
+                claimed = shard.pool.claim(policy::Request { replay: Replay::Never, not_to, ..wanted }).await;
             }
             Exchanged::Stale => {
                 shard.count_rescue(Rescue::Failed);
                 return Some(Err(give_up(lease, Error::Lost)));
+            }
+            // The time that ran out was mostly spent at the first one.
+            Exchanged::Failed(Error::AnswerTimeout) => {
+                shard.count_rescue(Rescue::Failed);
+                lease.finish(Outcome::Cancelled);
+                return Some(Err(Error::AnswerTimeout));
             }
             Exchanged::Failed(error) => {
                 shard.count_rescue(Rescue::Failed);

@@ -29,8 +29,34 @@ pub(crate) fn is_stopped(pid: Pid) -> bool {
     matches!(state, Some('T' | 't'))
 }
 
-/// User and system time of all threads (proc(5): fields 14 and 15 of stat, counted in clock ticks).
+/// What the process used, and those that it started: behind a wrapper or a master process it is they who work.
 fn processor_time(pid: Pid) -> Option<Duration> {
+    let own = own_time(pid)?;
+    Some(own + descendants(pid).into_iter().filter_map(own_time).sum::<Duration>())
+}
+
+/// The children of the main thread, and theirs (proc(5): children). As far as the kernel tells.
+fn descendants(pid: Pid) -> Vec<Pid> {
+    let mut found = Vec::new();
+    let mut parents = vec![pid];
+    while let Some(parent) = parents.pop() {
+        let number = parent.as_raw_nonzero();
+        let list =
+            std::fs::read_to_string(format!("/proc/{number}/task/{number}/children")).unwrap_or_default();
+        let children = list.split_ascii_whitespace().filter_map(|child| Pid::from_raw(child.parse().ok()?));
+        for child in children.take(MOST_DESCENDANTS.saturating_sub(found.len())) {
+            found.push(child);
+            parents.push(child);
+        }
+    }
+    found
+}
+
+/// A worker with more processes than this is measured by these.
+const MOST_DESCENDANTS: usize = 64;
+
+/// User and system time of all threads (proc(5): fields 14 and 15 of stat, counted in clock ticks).
+fn own_time(pid: Pid) -> Option<Duration> {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
     // The name in parentheses may hold anything, blanks and parentheses too.
     let fields = stat.rsplit_once(')')?.1;
