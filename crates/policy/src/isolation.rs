@@ -85,7 +85,8 @@ impl Pool {
             // Nothing is known of it, and perhaps little of the others: what they hold at this moment is theirs.
             let busy = self.workers.iter().filter(|worker| !worker.active.is_empty()).count();
             let others = u32::try_from(busy).unwrap_or(u32::MAX).saturating_sub(holds);
-            reserve.min(live.saturating_sub(others).max(1))
+            let theirs = (f64::from(others) / FULL_LOAD).ceil() as u32;
+            reserve.min(live.saturating_sub(theirs).max(1))
         } else {
             reserve
         };
