@@ -1,74 +1,23 @@
 //! What a review found: each test states what should hold.
 
-use policy::{
-    Action, Admission, Event, Exit, LeaseId, Moment, Outcome, Phase, Pool, PoolConfig, Replay, Request,
-    RouteId, RouteStanding, Share, Shed, Urgency,
-};
-use std::num::{NonZeroU16, NonZeroU32};
-use std::time::Duration;
+mod story;
 
-struct Story {
-    pool: Pool,
-    now: Moment,
-    asked: Vec<Action>,
+use policy::{
+    Action, Admission, Event, Exit, LeaseId, Outcome, Phase, PoolConfig, Replay, Request, RouteId,
+    RouteStanding, Share, Shed, Urgency,
+};
+use std::num::NonZeroU32;
+use story::Story;
+
+/// A pool without surge, all of whose workers serve.
+fn serving(workers: u16, change: impl FnOnce(&mut PoolConfig)) -> Story {
+    Story::serving(workers, |config| {
+        config.surge = 0;
+        change(config);
+    })
 }
 
 impl Story {
-    fn serving(workers: u16, change: impl FnOnce(&mut PoolConfig)) -> Self {
-        let mut config = PoolConfig::new(NonZeroU16::new(workers).expect("some"));
-        config.surge = 0;
-        change(&mut config);
-        let mut story =
-            Self { pool: Pool::new(config, Moment::default()), now: Moment::default(), asked: Vec::new() };
-        story.collect();
-        for action in std::mem::take(&mut story.asked) {
-            if let Action::Spawn(worker) = action {
-                story.tell(Event::Ready(worker));
-            }
-        }
-        story.asked.clear();
-        story
-    }
-
-    fn collect(&mut self) {
-        while let Some(action) = self.pool.poll_action() {
-            self.asked.push(action);
-        }
-    }
-
-    fn tell(&mut self, event: Event) {
-        self.pool.handle(event, self.now);
-        self.collect();
-    }
-
-    fn admit(&mut self, request: impl Into<Request>) -> Admission {
-        let admission = self.pool.admit(request, self.now);
-        self.collect();
-        admission
-    }
-
-    fn lease(&mut self, request: impl Into<Request>) -> LeaseId {
-        match self.admit(request) {
-            Admission::Assigned(lease) => lease,
-            other => panic!("no worker was free at {}: {other:?}", self.now),
-        }
-    }
-
-    fn release(&mut self, lease: LeaseId, outcome: Outcome) {
-        self.pool.release(lease, outcome, self.now);
-        self.collect();
-    }
-
-    fn pass(&mut self, millis: u64) {
-        let end = self.now + Duration::from_millis(millis);
-        while let Some(due) = self.pool.poll_timeout().filter(|due| *due <= end) {
-            self.now = due.max(self.now);
-            self.pool.handle_timeout(self.now);
-            self.collect();
-        }
-        self.now = end;
-    }
-
     /// Answers the probes that are asked for, of all workers but this one, until the time has passed.
     fn pass_alive(&mut self, millis: u64, but: &[policy::WorkerId]) {
         for _ in 0..millis / 10 {
@@ -104,10 +53,6 @@ impl Story {
         }
     }
 
-    fn phase(&self, slot: u16) -> Phase {
-        self.pool.workers().nth(usize::from(slot)).expect("a slot").phase
-    }
-
     fn standing(&self, route: u32) -> RouteStanding {
         let view = self.pool.routes().find(|view| view.route == RouteId(route));
         view.map_or(RouteStanding::Good, |view| view.standing)
@@ -122,7 +67,7 @@ fn get(route: u32, fingerprint: u64) -> Request {
 /// their workers as ever, do not lift that when they are answered.
 #[test]
 fn a_route_that_always_blocks_for_a_second_is_not_turned_away_for_minutes() {
-    let mut story = Story::serving(4, |_| {});
+    let mut story = serving(4, |_| {});
     story.warm(&[1, 2]);
     let (one, two) = (story.lease(RouteId(9)), story.lease(RouteId(9)));
     assert_ne!(one.worker, two.worker);
@@ -150,7 +95,7 @@ fn a_route_that_always_blocks_for_a_second_is_not_turned_away_for_minutes() {
 /// on whatever worker, has ended: the canary waits for that.
 #[test]
 fn a_quarantined_route_with_open_tunnels_gets_its_canary() {
-    let mut story = Story::serving(4, |_| {});
+    let mut story = serving(4, |_| {});
     story.warm(&[1, 2]);
     let tunnels: Vec<LeaseId> = (0..8).map(|_| story.lease(RouteId(9))).collect();
     for lease in &tunnels {
@@ -176,7 +121,7 @@ fn a_quarantined_route_with_open_tunnels_gets_its_canary() {
 /// route is blamed, and all other workers, which hold as many tunnels, are taken out.
 #[test]
 fn open_streams_are_not_the_crowd_that_takes_a_workers_threads() {
-    let mut story = Story::serving(4, |_| {});
+    let mut story = serving(4, |_| {});
     story.warm(&[1, 2, 1, 2, 1, 2, 1, 2]);
     let tunnels: Vec<LeaseId> = (0..200)
         .map(|_| {
@@ -221,7 +166,7 @@ fn open_streams_are_not_the_crowd_that_takes_a_workers_threads() {
 /// Two different queries to one URL (GraphQL: POST /graphql) end frozen within a minute. Everybody's are refused.
 #[test]
 fn requests_that_share_method_and_target_are_not_condemned_together() {
-    let mut story = Story::serving(4, |config| config.surge = 0);
+    let mut story = serving(4, |config| config.surge = 0);
     story.warm(&[1, 2]);
     // What has a body has no fingerprint.
     let post = Request { fingerprint: 0, ..Request::from(RouteId(1)) };
@@ -240,7 +185,7 @@ fn requests_that_share_method_and_target_are_not_condemned_together() {
 /// works, because it is confined to the frozen worker, then quarantined, and no canary goes out while that is frozen.
 #[test]
 fn an_innocent_route_of_a_quiet_service_does_not_go_down_with_one_worker_of_four() {
-    let mut story = Story::serving(4, |_| {});
+    let mut story = serving(4, |_| {});
     story.warm(&[1, 2, 3, 4, 5]);
     story.warm(&[2, 3, 4, 5]); // Route 1 is asked for every few seconds.
     let unlucky = story.lease(get(1, 1)); // Something else has stopped this worker.
@@ -269,7 +214,7 @@ fn an_innocent_route_of_a_quiet_service_does_not_go_down_with_one_worker_of_four
 /// The same with the app's own health check: an orchestrator would end the container.
 #[test]
 fn a_health_check_is_not_turned_away_because_one_worker_of_four_froze() {
-    let mut story = Story::serving(4, |_| {});
+    let mut story = serving(4, |_| {});
     story.warm(&[1, 2, 3]);
     story.warm(&[1, 2]);
     let health = Request { urgency: Urgency::Health, ..get(3, 3) };
@@ -295,7 +240,7 @@ fn a_health_check_is_not_turned_away_because_one_worker_of_four_froze() {
 /// An urgent request that lost its leave while it waited holds up everybody.
 #[test]
 fn a_health_check_whose_route_is_confined_meanwhile_does_not_block_the_queue() {
-    let mut story = Story::serving(2, |config| config.max_in_flight = NonZeroU32::MIN);
+    let mut story = serving(2, |config| config.max_in_flight = NonZeroU32::MIN);
     story.warm(&[1, 2, 3]);
     let health = Request { urgency: Urgency::Health, ..get(3, 3) };
     let hung = story.lease(health);
@@ -320,7 +265,7 @@ fn a_health_check_whose_route_is_confined_meanwhile_does_not_block_the_queue() {
 /// A copy that may not go to the only free worker makes everybody wait in the line behind it.
 #[test]
 fn a_copy_that_waits_for_another_worker_keeps_nobody_from_the_free_one() {
-    let mut story = Story::serving(2, |config| config.max_in_flight = NonZeroU32::MIN);
+    let mut story = serving(2, |config| config.max_in_flight = NonZeroU32::MIN);
     story.warm(&[1, 2]);
     let busy = story.lease(get(1, 1));
     let broken = story.lease(get(2, 2));
@@ -340,7 +285,7 @@ fn a_copy_that_waits_for_another_worker_keeps_nobody_from_the_free_one() {
 /// The data plane sees the broken connection before the supervisor hears of the death: by then there are no witnesses.
 #[test]
 fn a_request_that_crashes_two_workers_is_refused_although_its_leases_were_given_back_first() {
-    let mut story = Story::serving(4, |_| {});
+    let mut story = serving(4, |_| {});
     story.warm(&[1, 2]);
     for _ in 0..2 {
         let deadly = story.lease(get(1, 66));
@@ -355,7 +300,7 @@ fn a_request_that_crashes_two_workers_is_refused_although_its_leases_were_given_
 /// All four sync workers have a request that takes six seconds. Half of them are killed at 3.5 s.
 #[test]
 fn workers_that_are_all_busy_are_not_ended_long_before_restart_after() {
-    let mut story = Story::serving(4, |config| config.max_in_flight = NonZeroU32::MIN);
+    let mut story = serving(4, |config| config.max_in_flight = NonZeroU32::MIN);
     story.warm(&[1, 2]);
     for route in [1, 2, 1, 2] {
         story.lease(RouteId(route));
@@ -368,7 +313,7 @@ fn workers_that_are_all_busy_are_not_ended_long_before_restart_after() {
 /// Isolation off: a POST on a frozen worker costs the worker after 3 s when there are few others.
 #[test]
 fn without_isolation_a_frozen_worker_keeps_its_time() {
-    let mut story = Story::serving(1, |config| config.isolation = policy::Isolation::Off);
+    let mut story = serving(1, |config| config.isolation = policy::Isolation::Off);
     story.lease(RouteId(1));
     story.pass(10_000);
     assert!(
@@ -380,7 +325,7 @@ fn without_isolation_a_frozen_worker_keeps_its_time() {
 /// A route that begins to hang on a quiet service is acquitted by an answer that was sent before it began.
 #[test]
 fn an_answer_from_before_a_request_was_sent_acquits_nobody() {
-    let mut story = Story::serving(4, |_| {});
+    let mut story = serving(4, |_| {});
     story.warm(&[1, 2, 3]);
     story.pass(10_000); // Nobody asks for anything; workers were last heard of at different moments.
     let fine = story.lease(RouteId(2));
@@ -397,7 +342,7 @@ fn an_answer_from_before_a_request_was_sent_acquits_nobody() {
 /// Two workers, tunnels: all of them end up on one.
 #[test]
 fn tunnels_are_spread_over_both_workers_of_two() {
-    let mut story = Story::serving(2, |_| {});
+    let mut story = serving(2, |_| {});
     story.warm(&[1, 2]);
     story.warm(&[1, 2]);
     let mut on = [0, 0];

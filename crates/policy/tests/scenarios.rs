@@ -1,99 +1,25 @@
 //! What a pool decides, told as stories. Time is a number here: nothing waits.
 
+mod story;
+
 use policy::{
-    Action, Admission, Event, Exit, LeaseId, Moment, Outcome, Phase, Pool, PoolConfig, RouteId, Shed, Signal,
-    TicketId, WorkerId,
+    Action, Admission, Event, Exit, LeaseId, Moment, Outcome, Phase, RouteId, Shed, Signal, TicketId,
+    WorkerId,
 };
 use std::collections::VecDeque;
-use std::num::{NonZeroU16, NonZeroU32};
+use std::num::NonZeroU32;
 use std::time::Duration;
+use story::Story;
 
-/// A pool, its clock, and what it asked for since last looked at.
-struct Story {
-    pool: Pool,
-    now: Moment,
-    asked: Vec<Action>,
-}
+/// The one route of these stories.
+const ROUTE: RouteId = RouteId(1);
 
 impl Story {
-    fn new(workers: u16, change: impl FnOnce(&mut PoolConfig)) -> Self {
-        let mut config = PoolConfig::new(NonZeroU16::new(workers).expect("some"));
-        change(&mut config);
-        let mut story =
-            Self { pool: Pool::new(config, Moment::default()), now: Moment::default(), asked: Vec::new() };
-        story.collect();
-        story
-    }
-
-    /// A pool all of whose workers serve.
-    fn serving(workers: u16, change: impl FnOnce(&mut PoolConfig)) -> Self {
-        let mut story = Self::new(workers, change);
-        for worker in story.spawned() {
-            story.tell(Event::Ready(worker));
-        }
-        story.asked.clear();
-        story
-    }
-
-    fn collect(&mut self) {
-        while let Some(action) = self.pool.poll_action() {
-            self.asked.push(action);
-        }
-    }
-
-    fn tell(&mut self, event: Event) {
-        self.pool.handle(event, self.now);
-        self.collect();
-    }
-
-    fn admit(&mut self) -> Admission {
-        let admission = self.pool.admit(RouteId(1), self.now);
-        self.collect();
-        admission
-    }
-
-    fn lease(&mut self) -> LeaseId {
-        match self.admit() {
-            Admission::Assigned(lease) => lease,
-            other => panic!("no worker was free: {other:?}"),
-        }
-    }
-
     fn ticket(&mut self) -> TicketId {
-        match self.admit() {
+        match self.admit(ROUTE) {
             Admission::Queued(ticket) => ticket,
             other => panic!("it did not have to wait: {other:?}"),
         }
-    }
-
-    fn release(&mut self, lease: LeaseId, outcome: Outcome) {
-        self.pool.release(lease, outcome, self.now);
-        self.collect();
-    }
-
-    /// Lets time go by, handling each timeout when it is due.
-    fn pass(&mut self, millis: u64) {
-        let end = self.now + Duration::from_millis(millis);
-        while let Some(due) = self.pool.poll_timeout().filter(|due| *due <= end) {
-            assert!(due >= self.now, "a timeout lies in the past: the shell would spin");
-            self.now = due;
-            self.pool.handle_timeout(due);
-            self.collect();
-            assert!(self.pool.poll_timeout().is_none_or(|next| next > due), "nothing came of a timeout");
-        }
-        self.now = end;
-    }
-
-    fn phase(&self, slot: usize) -> Phase {
-        self.pool.workers().nth(slot).expect("a slot").phase
-    }
-
-    fn spawned(&mut self) -> Vec<WorkerId> {
-        let spawned = self.asked.iter().filter_map(|action| match action {
-            Action::Spawn(worker) => Some(*worker),
-            _ => None,
-        });
-        spawned.collect()
     }
 
     fn asked_for(&self, action: Action) -> bool {
@@ -104,7 +30,7 @@ impl Story {
 #[test]
 fn a_worker_that_answers_its_probe_keeps_its_slow_requests_and_goes_on_serving() {
     let mut story = Story::serving(1, |_| {});
-    let slow: Vec<LeaseId> = (0..10).map(|_| story.lease()).collect();
+    let slow: Vec<LeaseId> = (0..10).map(|_| story.lease(ROUTE)).collect();
     story.pass(250);
     assert_eq!(story.phase(0), Phase::Suspect);
     assert!(story.asked_for(Action::Probe(slow[0].worker)));
@@ -121,12 +47,12 @@ fn a_worker_that_answers_its_probe_keeps_its_slow_requests_and_goes_on_serving()
 #[test]
 fn a_blocked_worker_is_frozen_half_a_second_after_its_last_byte_and_thaws_with_the_next() {
     let mut story = Story::serving(2, |_| {});
-    let blocked = story.lease();
+    let blocked = story.lease(ROUTE);
     story.pass(499);
     assert_eq!(story.phase(0), Phase::Suspect);
     story.pass(1);
     assert_eq!(story.phase(0), Phase::Frozen);
-    assert!((0..8).all(|_| story.lease().worker != blocked.worker), "a frozen worker got a request");
+    assert!((0..8).all(|_| story.lease(ROUTE).worker != blocked.worker), "a frozen worker got a request");
     story.pool.moved(blocked, story.now);
     assert_eq!(story.phase(0), Phase::Serving);
     assert!(!story.asked.iter().any(|action| matches!(action, Action::Signal(..))));
@@ -135,7 +61,7 @@ fn a_blocked_worker_is_frozen_half_a_second_after_its_last_byte_and_thaws_with_t
 #[test]
 fn a_worker_frozen_for_too_long_is_asked_to_end_then_killed_then_replaced() {
     let mut story = Story::serving(1, |config| config.surge = 0);
-    let worker = story.lease().worker;
+    let worker = story.lease(ROUTE).worker;
     story.pass(500 + 30_000);
     assert!(story.asked_for(Action::Signal(worker, Signal::Terminate)));
     story.pass(10_000);
@@ -147,17 +73,17 @@ fn a_worker_frozen_for_too_long_is_asked_to_end_then_killed_then_replaced() {
 #[test]
 fn a_worker_that_takes_no_connection_gets_no_further_request_until_it_answers() {
     let mut story = Story::serving(2, |_| {});
-    let refused = story.lease();
+    let refused = story.lease(ROUTE);
     story.release(refused, Outcome::Refused);
-    assert!((0..4).all(|_| story.lease().worker != refused.worker));
+    assert!((0..4).all(|_| story.lease(ROUTE).worker != refused.worker));
     story.tell(Event::ProbeAnswered(refused.worker));
-    assert_eq!(story.lease().worker, refused.worker);
+    assert_eq!(story.lease(ROUTE).worker, refused.worker);
 }
 
 #[test]
 fn a_worker_that_serves_one_at_a_time_is_asked_whether_it_is_free_when_its_client_leaves() {
     let mut story = Story::serving(1, |config| config.max_in_flight = NonZeroU32::MIN);
-    let lease = story.lease();
+    let lease = story.lease(ROUTE);
     story.pass(1_900);
     assert_eq!(story.phase(0), Phase::Serving, "busy is not silent where one request fills the worker");
     story.release(lease, Outcome::Cancelled);
@@ -217,7 +143,7 @@ fn a_pool_that_cannot_boot_gives_up_and_turns_everybody_away() {
     }
     assert!(story.asked_for(Action::GiveUp));
     assert!(story.pool.has_ended());
-    assert!(matches!(story.admit(), Admission::Shed(refusal) if refusal.why == Shed::Stopping));
+    assert!(matches!(story.admit(ROUTE), Admission::Shed(refusal) if refusal.why == Shed::Stopping));
 }
 
 #[test]
@@ -226,7 +152,7 @@ fn the_queue_serves_in_order_and_the_newest_first_once_its_head_is_late() {
     let granted = |story: &Story, ticket: TicketId| {
         story.asked.iter().any(|action| matches!(action, Action::Grant(whose, _) if *whose == ticket))
     };
-    let first = story.lease();
+    let first = story.lease(ROUTE);
     let (second, third) = (story.ticket(), story.ticket());
     story.release(first, Outcome::Completed);
     assert!(granted(&story, second) && !granted(&story, third));
@@ -245,7 +171,7 @@ fn the_queue_serves_in_order_and_the_newest_first_once_its_head_is_late() {
 #[test]
 fn a_late_look_at_the_clock_freezes_nobody() {
     let mut story = Story::serving(2, |_| {});
-    story.lease();
+    story.lease(ROUTE);
     story.now = story.now + Duration::from_secs(60);
     story.pool.handle_timeout(story.now);
     story.collect();
@@ -257,7 +183,7 @@ fn a_late_look_at_the_clock_freezes_nobody() {
 #[test]
 fn what_belongs_to_an_earlier_life_changes_nothing() {
     let mut story = Story::serving(1, |_| {});
-    let lease = story.lease();
+    let lease = story.lease(ROUTE);
     story.pass(20);
     story.tell(Event::Exited(lease.worker, Exit::Signal(9)));
     story.pass(1_000);
@@ -265,7 +191,7 @@ fn what_belongs_to_an_earlier_life_changes_nothing() {
     story.tell(Event::Ready(lease.worker));
     assert_eq!(story.phase(0), Phase::Starting);
     story.tell(Event::Ready(next));
-    let held = story.lease();
+    let held = story.lease(ROUTE);
     story.release(lease, Outcome::Lost);
     story.tell(Event::Exited(lease.worker, Exit::Code(0)));
     assert_eq!((story.phase(0), held.worker), (Phase::Serving, next));
@@ -275,7 +201,7 @@ fn what_belongs_to_an_earlier_life_changes_nothing() {
 #[test]
 fn a_pool_that_is_told_to_stop_lets_requests_finish_and_then_ends() {
     let mut story = Story::serving(2, |_| {});
-    let lease = story.lease();
+    let lease = story.lease(ROUTE);
     story.tell(Event::Stop);
     assert_eq!((story.phase(0), story.phase(1)), (Phase::Draining, Phase::Stopping));
     story.release(lease, Outcome::Completed);
