@@ -130,13 +130,18 @@ impl Pool {
             self.deaths.count(held.request.fingerprint, now);
         }
         for route in routes {
-            let page = self.routes.page(route);
-            page.frozen -= 1;
+            self.routes.page(route).frozen -= 1;
             if ended {
-                let standing = page.standing.unforgiven(now);
-                self.set_standing(route, standing);
+                self.hold_lost_worker_against(route, now);
             }
         }
+    }
+
+    /// The worker that a route froze does not come back, or will not in time. The standing that this deserves.
+    fn hold_lost_worker_against(&mut self, route: RouteId, now: Moment) -> Standing {
+        let standing = self.routes.page(route).standing.unforgiven(now);
+        self.set_standing(route, standing);
+        standing
     }
 
     /// Looks at a frozen worker again: whether a replacement is worth its start, whether its route will be answered
@@ -162,8 +167,7 @@ impl Pool {
         }
         if frozen_for >= LOST_AFTER {
             for route in self.workers[slot.index()].charge.routes.clone() {
-                let standing = self.routes.page(route).standing.unforgiven(now);
-                self.set_standing(route, standing);
+                let standing = self.hold_lost_worker_against(route, now);
                 if matches!(standing, Standing::Quarantined { .. }) {
                     self.reject_route(route, now);
                 }

@@ -9,7 +9,7 @@ use crate::pool::{Held, Pool, Progress, Suspicion};
 use crate::standing::Guilt;
 use crate::state::State;
 use crate::worker::{Charge, Step, Worker};
-use crate::{Isolation, LeaseId, Moment, RouteId, Slot};
+use crate::{LeaseId, Moment, RouteId, Slot};
 use std::time::Duration;
 
 impl Pool {
@@ -24,7 +24,7 @@ impl Pool {
 
     /// When a serving worker may be found clogged.
     pub(crate) fn clog_limit(&self, worker: &Worker) -> Option<Moment> {
-        if self.config.serves_one_at_a_time() || self.config.isolation == Isolation::Off {
+        if !self.config.detects_clogs() {
             return None;
         }
         let (_, oldest) = self.leases.front(&worker.active)?;
@@ -34,8 +34,7 @@ impl Pool {
     /// Looks whether a serving worker is clogged, and has what stands still on it rescued.
     pub(crate) fn clog(&mut self, slot: Slot, now: Moment) {
         let worker = &self.workers[slot.index()];
-        let concerns = self.config.isolation == Isolation::Auto && !self.config.serves_one_at_a_time();
-        if worker.state != State::Serving || !concerns {
+        if worker.state != State::Serving || !self.config.detects_clogs() {
             return;
         }
         let stuck = self.stuck(slot, now);

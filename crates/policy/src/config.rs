@@ -42,9 +42,19 @@ impl PoolConfig {
         self.max_in_flight.get() == 1
     }
 
-    /// All slots: the wanted workers, the reserve, and room for replacements.
+    /// Whether threads of a worker may all be taken while its event loop answers, and that is looked for.
+    pub(crate) fn detects_clogs(&self) -> bool {
+        self.isolation == Isolation::Auto && !self.serves_one_at_a_time()
+    }
+
+    /// The first slots: those of the wanted workers and of the reserve. The rest is for replacements.
+    pub(crate) fn lasting_slots(&self) -> u16 {
+        self.workers.get().saturating_add(self.spare)
+    }
+
+    /// All slots: the lasting ones, and room for replacements.
     pub fn slots(&self) -> u16 {
-        self.workers.get().saturating_add(self.spare).saturating_add(self.surge)
+        self.lasting_slots().saturating_add(self.surge)
     }
 
     /// The defaults for a pool of `workers`.

@@ -193,7 +193,7 @@ impl Pool {
             shed: ShedCounts::default(),
             config,
         };
-        for worker in &mut pool.workers[usize::from(pool.config.workers.get() + pool.config.spare)..] {
+        for worker in &mut pool.workers[usize::from(pool.config.lasting_slots())..] {
             worker.step(Step::Surplus, &mut Scene { config: &pool.config, actions: &mut pool.actions, now });
             worker.wanted = Wanted::Down;
         }
@@ -451,7 +451,7 @@ impl Pool {
 
     /// The workers, in the order of their slots; those of slots that only replacements use, while they do.
     pub fn workers(&self) -> impl Iterator<Item = WorkerView> {
-        let wanted = usize::from(self.config.workers.get() + self.config.spare);
+        let wanted = usize::from(self.config.lasting_slots());
         let shown = move |(index, worker): &(usize, &Worker)| {
             *index < wanted || worker.wanted == Wanted::Up || !matches!(worker.state, State::Waiting { .. })
         };

@@ -29,10 +29,7 @@ impl Pool {
     fn call_up(&mut self) {
         let wanted = usize::from(self.config.workers.get());
         // A suspect will be back in a moment, or be frozen.
-        let active = |worker: &&Worker| {
-            worker.duty == Duty::Active
-                && matches!(worker.state, State::Serving | State::Clogged { .. } | State::Suspect { .. })
-        };
+        let active = |worker: &&Worker| worker.duty == Duty::Active && worker.state.is_at_work();
         let mut present = self.workers.iter().filter(active).count();
         for index in 0..self.workers.len() {
             let Worker { state, duty, id, .. } = self.workers[index];
@@ -62,7 +59,7 @@ impl Pool {
 
     /// Starts one worker more for each that stays frozen, as far as that is allowed.
     pub(crate) fn surge(&mut self, now: Moment) {
-        let first = usize::from(self.config.workers.get() + self.config.spare);
+        let first = usize::from(self.config.lasting_slots());
         let lasting = self.workers.iter().filter(|worker| self.is_set_aside(worker, now)).count();
         let extra = self.workers[first..].iter().filter(|worker| worker.wanted == Wanted::Up).count();
         if self.stage != Stage::Running || extra >= lasting {
@@ -79,7 +76,7 @@ impl Pool {
 
     /// Whether one more replacement could be started.
     pub(crate) fn may_surge(&self) -> bool {
-        let first = usize::from(self.config.workers.get() + self.config.spare);
+        let first = usize::from(self.config.lasting_slots());
         self.workers[first..].iter().any(|worker| worker.wanted == Wanted::Down)
     }
 
@@ -91,10 +88,8 @@ impl Pool {
 
     /// Ends replacements once as many workers serve without them as are wanted.
     fn dismiss_surplus(&mut self, now: Moment) {
-        let first = usize::from(self.config.workers.get() + self.config.spare);
-        let whole = self.workers[..first].iter().all(|worker| {
-            matches!(worker.state, State::Serving | State::Clogged { .. } | State::Suspect { .. })
-        });
+        let first = usize::from(self.config.lasting_slots());
+        let whole = self.workers[..first].iter().all(|worker| worker.state.is_at_work());
         if !whole {
             return;
         }

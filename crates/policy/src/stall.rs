@@ -50,12 +50,7 @@ pub(crate) fn looks_stalled(
         matches!(other.state, State::Suspect { .. })
             && other.heard.since(suspect.heard).max(suspect.heard.since(other.heard)) <= TOGETHER
     };
-    let alive = workers
-        .iter()
-        .filter(|worker| {
-            matches!(worker.state, State::Serving | State::Clogged { .. } | State::Suspect { .. })
-        })
-        .count();
+    let alive = workers.iter().filter(|worker| worker.state.is_at_work()).count();
     let silent = workers.iter().filter(together).count();
     let one_route = workers.iter().filter(together).all(|worker| route(worker) == route(suspect));
     silent >= 2 && silent * 2 >= alive && !one_route

@@ -57,6 +57,11 @@ pub(crate) enum Probe {
 }
 
 impl State {
+    /// Booted, and neither frozen nor about to end.
+    pub(crate) fn is_at_work(&self) -> bool {
+        matches!(self, Self::Serving | Self::Clogged { .. } | Self::Suspect { .. })
+    }
+
     pub(crate) fn phase(&self) -> Phase {
         match self {
             Self::Waiting { .. } => Phase::Waiting,
