@@ -198,7 +198,12 @@ fn takes_out_the_first_worker_when(spoil: impl Fn(&Path, &Path)) {
     program.wait_for_line("now=\"serving\"");
     let folder = std::env::temp_dir().join(format!("antifreeze-web-{}-0", program.pid()));
     spoil(&folder.join("1.1.sock"), &folder.join("2.1.sock"));
-    assert_eq!((program.get("/").status, program.get("/").status), (200, 200));
+    until("the first one was asked, and is out", || {
+        // Whoever asks notices nothing.
+        assert_eq!(program.get("/").status, 200);
+        let states = program.status()["workers"].clone();
+        (states[0]["state"] != "serving").then_some(())
+    });
     program.wait_for_line("worker=\"web.1\"..now=\"frozen\"");
     program.wait_for_line("worker=\"web.1\"..now=\"stopping\"");
     program.wait_for_line("worker=\"web.1\"..now=\"serving\"");

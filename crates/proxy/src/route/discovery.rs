@@ -14,6 +14,7 @@ use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use policy::{Outcome, Phase, WorkerId};
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use supervisor::{Address, Unavailable};
@@ -30,6 +31,8 @@ enum Missing {
     TooLong,
     #[error("it did not come within {} s", PATIENCE.as_secs())]
     Slow,
+    #[error("the worker takes no connection: {0}")]
+    Unreachable(io::Error),
     #[error("the worker broke off: {0}")]
     Broken(Box<dyn std::error::Error + Send + Sync>),
     #[error(transparent)]
@@ -66,7 +69,12 @@ pub(crate) async fn follow(shard: Arc<Shard>) {
                 tracing::warn!("the OpenAPI document at {target} is not used: {reason}");
                 return;
             }
-            Err(reason @ (Missing::Slow | Missing::Broken(_) | Missing::Unavailable(_))) => {
+            Err(
+                reason @ (Missing::Slow
+                | Missing::Unreachable(_)
+                | Missing::Broken(_)
+                | Missing::Unavailable(_)),
+            ) => {
                 tracing::warn!(
                     "the OpenAPI document at {target} is not used until another worker starts: {reason}"
                 );
@@ -95,8 +103,13 @@ fn serving_workers(shard: &Shard) -> Vec<WorkerId> {
 async fn fetch(shard: &Shard, target: &str) -> Result<super::Templates, Missing> {
     let path = target.split('?').next().unwrap_or(target);
     let lease = shard.pool.claim(shard.route(&Method::GET, path).id.into()).await?;
-    let text = ask(lease.address(), target).await?;
-    lease.finish(Outcome::Completed);
+    let asked = ask(lease.address(), target).await;
+    lease.finish(match asked {
+        Ok(_) => Outcome::Completed,
+        Err(Missing::Unreachable(_)) => Outcome::Refused,
+        Err(_) => Outcome::Cancelled,
+    });
+    let text = asked?;
     // Up to LONGEST bytes of JSON: not on the thread that serves clients.
     let read = tokio::task::spawn_blocking(move || openapi::read(&text)).await;
     Ok(read.map_err(|panic| Missing::Broken(panic.into()))??)
@@ -109,7 +122,7 @@ async fn ask(address: &Address, target: &str) -> Result<Bytes, Missing> {
 
 async fn converse(address: &Address, target: &str) -> Result<Bytes, Missing> {
     let broken = |error: hyper::Error| Missing::Broken(error.into());
-    let stream = address.connect().await.map_err(|error| Missing::Broken(error.into()))?;
+    let stream = address.connect().await.map_err(Missing::Unreachable)?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
     let request = Request::get(target)
         .header(HOST, "localhost")
