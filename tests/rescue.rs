@@ -1,7 +1,8 @@
 //! What a frozen or dying worker keeps from an answer, and what it does not.
 
-use crate::support::{Program, signal_process, until};
+use crate::support::{Answer, Program, signal_process, until};
 use serde_json::Value;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -9,28 +10,60 @@ use std::time::{Duration, Instant};
 #[test]
 fn requests_stuck_behind_a_freeze_are_answered_by_another_worker() {
     let program = serving(2);
-    thread::scope(|scope| {
-        let stuck: Vec<_> = (0..12)
-            .map(|_| {
-                scope.spawn(|| {
-                    let asked = Instant::now();
-                    (program.get("/slow?ms=200").status, asked.elapsed())
-                })
-            })
-            .collect();
-        until("all are held", || (in_flight(&program).iter().sum::<u64>() >= 12).then_some(()));
-        let freeze = scope.spawn(|| program.get("/freeze?ms=6000").status);
-        for answer in stuck {
-            let (status, took) = answer.join().expect("no panic");
-            assert_eq!(status, 200);
-            assert!(took < Duration::from_secs(4), "one waited for the thaw: {took:?}");
-        }
-        assert_eq!(freeze.join().expect("no panic"), 200, "the frozen worker answers what froze it");
-    });
+    let request = |_| "GET /slow?ms=200 HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n".to_owned();
+    for (answer, took) in behind_a_freeze(&program, "/freeze?ms=6000", request) {
+        assert_eq!(answer.status, 200);
+        assert!(took < Duration::from_secs(4), "one waited for the thaw: {took:?}");
+    }
     let metrics = program.ask("/metrics").body;
     let rescued =
         metrics.lines().find(|line| line.starts_with("antifreeze_rescues_total{outcome=\"answered\"}"));
     assert!(rescued.is_some_and(|line| !line.ends_with(" 0")), "{rescued:?}");
+}
+
+#[test]
+fn a_body_goes_along_to_the_second_worker() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let program = uvicorn(&folder.path().join("ledger"));
+    // In chunks: that it is over is known only when there is no next one.
+    let body = |number: usize| format!("{number:060000}");
+    let request = |number: usize| {
+        let head = format!("POST /await?ms=200&id={number} HTTP/1.1\r\nHost: test\r\nConnection: close");
+        let body = body(number);
+        format!(
+            "{head}\r\nIdempotency-Key: {number}\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n",
+            body.len()
+        )
+    };
+    for (number, (answer, took)) in
+        behind_a_freeze(&program, "/block?ms=6000&id=99", request).into_iter().enumerate()
+    {
+        assert_eq!(answer.status, 200);
+        assert!(answer.body == body(number), "{} of 60000 bytes came back", answer.body.len());
+        assert!(took < Duration::from_secs(4), "one waited for the thaw: {took:?}");
+    }
+}
+
+#[test]
+fn an_unsafe_request_whose_client_promises_nothing_is_never_sent_to_a_second_worker() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let ledger = folder.path().join("ledger");
+    let program = uvicorn(&ledger);
+    let request = |number| {
+        let head = format!("POST /await?ms=200&id={number} HTTP/1.1\r\nHost: test\r\nConnection: close");
+        format!("{head}\r\nContent-Length: 1\r\n\r\n7")
+    };
+    let answers = behind_a_freeze(&program, "/block?ms=6000&id=99", request);
+    assert!(answers.iter().all(|(answer, _)| answer.status == 200), "{answers:?}");
+    assert!(answers.iter().any(|(_, took)| *took > Duration::from_secs(4)), "none was behind the freeze");
+    let mut posts: Vec<String> = std::fs::read_to_string(&ledger)
+        .expect("workers wrote it")
+        .lines()
+        .filter_map(|line| line.split_once(" POST").map(|(id, _)| id.to_owned()))
+        .collect();
+    posts.sort();
+    posts.dedup();
+    assert_eq!(posts.len(), STUCK);
 }
 
 #[test]
@@ -81,12 +114,65 @@ fn a_request_whose_worker_is_killed_is_answered_by_another() {
     });
 }
 
-fn serving(workers: usize) -> Program {
-    let program = Program::start(&["demo", "--workers", &workers.to_string()]);
+/// How many requests two workers hold when one of them freezes.
+const STUCK: usize = 12;
+
+/// The answers to requests of which about half were at a worker when it froze, and how long they took.
+fn behind_a_freeze(
+    program: &Program,
+    freeze: &str,
+    request: impl Fn(usize) -> String + Sync,
+) -> Vec<(Answer, Duration)> {
+    let request = &request;
+    thread::scope(|scope| {
+        let ask = |number| {
+            let asked = Instant::now();
+            (program.request(&request(number)), asked.elapsed())
+        };
+        let stuck: Vec<_> = (0..STUCK).map(|number| scope.spawn(move || ask(number))).collect();
+        until("all are held", || (in_flight(program).iter().sum::<u64>() >= STUCK as u64).then_some(()));
+        let freeze = scope.spawn(|| program.get(freeze).status);
+        let answers = stuck.into_iter().map(|answer| answer.join().expect("no panic")).collect();
+        assert_eq!(freeze.join().expect("no panic"), 200, "the frozen worker answers what froze it");
+        answers
+    })
+}
+
+/// Two uvicorn workers that write down what they execute.
+fn uvicorn(ledger: &Path) -> Program {
+    let tests = concat!(env!("CARGO_MANIFEST_DIR"), "/tests");
+    let (ledger, server) = (format!("LEDGER={}", ledger.display()), format!("{tests}/.venv/bin/uvicorn"));
+    let apps = format!("{tests}/apps");
+    let program = Program::start(&[
+        "run",
+        "--workers",
+        "2",
+        "--rescue",
+        "idempotent",
+        "--env",
+        &ledger,
+        "--",
+        &server,
+        "--log-level",
+        "critical",
+        "--app-dir",
+        &apps,
+        "ledger_app:app",
+    ]);
+    until_all_serve(&program, 2);
+    program
+}
+
+fn until_all_serve(program: &Program, workers: usize) {
     until("all serve", || {
-        let states = states(&program);
+        let states = states(program);
         (states.len() == workers && states.iter().all(|state| state == "serving")).then_some(())
     });
+}
+
+fn serving(workers: usize) -> Program {
+    let program = Program::start(&["demo", "--workers", &workers.to_string()]);
+    until_all_serve(&program, workers);
     program
 }
 

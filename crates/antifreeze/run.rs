@@ -47,8 +47,18 @@ fn serve(
     when_it_listens: impl FnOnce(&[Endpoint]),
 ) -> anyhow::Result<ExitCode> {
     let sentinel = vec![std::env::current_exe()?.to_string_lossy().into_owned(), "sentinel".to_owned()];
-    let Settings { listeners, admin, threads, trusted_proxies, pool, routing, timeouts, limits, log: _ } =
-        settings;
+    let Settings {
+        listeners,
+        admin,
+        threads,
+        trusted_proxies,
+        pool,
+        routing,
+        timeouts,
+        limits,
+        log: _,
+        disclosure,
+    } = settings;
     let routes = RouteTable::new(&routing);
     let route_names = {
         let routes = routes.clone();
@@ -56,7 +66,9 @@ fn serve(
     };
     let options = PoolOptions { sentinel: Some(sentinel), route_names, ..pool.options(log.clone()) };
     let drain = pool.policy.stop.drain_timeout;
-    let proxy_options = Options { timeouts, limits, trusted_proxies, routes, log: Some(log.clone()) };
+    let rescue = pool.rescue;
+    let proxy_options =
+        Options { timeouts, limits, trusted_proxies, routes, rescue, disclosure, log: Some(log.clone()) };
     let listeners = Listeners::bind(&listeners, usize::from(threads.get()))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {

@@ -119,3 +119,28 @@ fn an_http_1_0_client_is_spoken_to_in_its_own_version() {
     assert_eq!((field(&head, "transfer-encoding"), field(&head, "connection")), (None, None), "{head}");
     assert_eq!(client.end(), End::Closed("body".to_owned()));
 }
+
+#[test]
+fn an_answer_says_where_its_time_went_if_that_is_wanted() {
+    let rig = Rig::with("{socket}", &["--response-header", "timing"]);
+    let steps = [send("HTTP/1.1 200 OK\r\nServer-Timing: db;dur=53\r\nContent-Length: 0\r\n\r\n")];
+    let head = rig.client().get(&path(&steps)).head();
+    let lines: Vec<_> = head.lines().filter_map(|line| line.strip_prefix("server-timing: ")).collect();
+    let [apps, ours] = lines[..] else { panic!("{head}") };
+    assert_eq!(apps, "db;dur=53");
+    let (queue, worker) = ours.split_once(", ").expect("two steps");
+    for (step, name) in [(queue, "queue;dur="), (worker, "worker;dur=")] {
+        let duration = step.strip_prefix(name).and_then(|number| number.parse::<f64>().ok());
+        assert!(duration.is_some_and(|milliseconds| milliseconds < 1000.0), "{ours}");
+    }
+}
+
+#[test]
+fn an_answer_says_whose_it_is_unless_that_is_a_secret() {
+    let refused = |rig: &Rig| rig.client().send("CONNECT test:80 HTTP/1.1\r\nHost: test\r\n\r\n").head();
+    let head = refused(&Rig::start());
+    assert_eq!(field(&head, "x-antifreeze"), Some("connect"), "{head}");
+    let head = refused(&Rig::with("{socket}", &["--response-header", "off"]));
+    assert!(head.starts_with("HTTP/1.1 405 "), "{head}");
+    assert_eq!(field(&head, "x-antifreeze"), None, "{head}");
+}

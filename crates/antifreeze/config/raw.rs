@@ -8,8 +8,8 @@
 //! README.md's table; tests fail until each has it.
 
 use super::word::{
-    Assignment, Auto, Description, Isolating, Level, Limit, LogFormat, Network, Number, Place, PoolName,
-    Question, Size, Template, Text, Time, UrlPath, VariableName, Workers, scalar,
+    Assignment, Auto, Description, Disclosing, Isolating, Level, Limit, LogFormat, Network, Number, Place,
+    PoolName, Question, Rescuing, Size, Template, Text, Time, UrlPath, VariableName, Workers, scalar,
 };
 use clap::Args;
 use console::Admin;
@@ -111,6 +111,10 @@ pub(crate) struct Pool {
     /// auto: no route may take every worker, and one that froze a worker is confined; off: none of that
     #[arg(long = "isolation", id = "pool.isolation", value_name = "auto|off")]
     pub(crate) isolation: Option<Isolating>,
+    /// What may be sent to another worker when one froze or died with it: safe (GET, HEAD, OPTIONS, TRACE),
+    /// idempotent (also PUT, DELETE, and whatever has an Idempotency-Key), or off
+    #[arg(long = "rescue", id = "pool.rescue", value_name = "SCOPE")]
+    pub(crate) rescue: Option<Rescuing>,
     /// Where workers run, if not in the folder that antifreeze was started in
     #[arg(long = "directory", id = "pool.directory", value_name = "FOLDER")]
     pub(crate) directory: Option<PathBuf>,
@@ -282,6 +286,10 @@ pub(crate) struct Log {
     /// How that line looks: text (the combined format and more), json, or auto (as the other lines)
     #[arg(long = "access-log-format", id = "log.access_format", value_name = "FORMAT")]
     pub(crate) access_format: Option<LogFormat>,
+    /// What answers say of their way: reason (X-Antifreeze: why one is ours, or that a second worker gave it), timing
+    /// (also Server-Timing), or off
+    #[arg(long = "response-header", id = "log.response_header", value_name = "WHAT")]
+    pub(crate) response_header: Option<Disclosing>,
 }
 
 const HOUR: u64 = 3_600_000;

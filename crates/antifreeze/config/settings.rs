@@ -7,7 +7,7 @@ use console::Admin;
 use ipnet::IpNet;
 use logs::{Log, LogOptions};
 use policy::{Isolation, PoolConfig};
-use proxy::{Endpoint, Limits, Routing, Timeouts};
+use proxy::{Disclosure, Endpoint, Limits, RescueScope, Routing, Timeouts};
 use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -34,6 +34,8 @@ pub(crate) struct Settings {
     pub(crate) limits: Limits,
     /// What the program prints.
     pub(crate) log: LogOptions,
+    /// What answers say of their way.
+    pub(crate) disclosure: Disclosure,
 }
 
 /// One pool of workers.
@@ -48,6 +50,8 @@ pub(crate) struct Pool {
     /// `None`: what the server that is recognised in the command allows.
     pub(crate) keep_alive: Option<Duration>,
     pub(crate) runtime_directory: PathBuf,
+    /// Which requests may be sent to a second worker.
+    pub(crate) rescue: RescueScope,
 }
 
 /// Something that is wrong with a combination of settings, and the key to blame.
@@ -75,11 +79,13 @@ impl Settings {
                 probe: Probe::default(),
                 keep_alive: None,
                 runtime_directory: std::env::temp_dir(),
+                rescue: RescueScope::default(),
             },
             routing: Routing::default(),
             timeouts: Timeouts::default(),
             limits: Limits::default(),
             log: LogOptions::default(),
+            disclosure: Disclosure::default(),
         }
     }
 
@@ -115,6 +121,7 @@ impl Settings {
         take_timeouts(&mut self.timeouts, &file.timeouts);
         take_limits(&mut self.limits, &file.limits);
         take_log(&mut self.log, &file.log);
+        choose(&mut self.disclosure, file.log.response_header.map(|what| what.0));
         self.check_routes(&file.routes)
     }
 
@@ -132,6 +139,7 @@ impl Settings {
         take_timeouts(&mut self.timeouts, &flags.timeouts);
         take_limits(&mut self.limits, &flags.limits);
         take_log(&mut self.log, &flags.log);
+        choose(&mut self.disclosure, flags.log.response_header.map(|what| what.0));
     }
 
     fn check_routes(&self, routes: &[raw::Route]) -> Result<(), Fault> {
@@ -219,6 +227,7 @@ impl Settings {
             ("pool.spare", policy.spare.to_string()),
             ("pool.surge", policy.surge.to_string()),
             ("pool.isolation", show_isolation(policy.isolation).to_owned()),
+            ("pool.rescue", show_rescue(pool.rescue).to_owned()),
             (
                 "pool.directory",
                 pool.directory.as_ref().map(|path| path.display().to_string()).unwrap_or_default(),
@@ -256,6 +265,7 @@ impl Settings {
             ("log.level", self.log.filter.to_string()),
             ("log.access", self.log.access.to_string()),
             ("log.access_format", self.log.access_format.to_string()),
+            ("log.response_header", show_disclosure(self.disclosure).to_owned()),
         ]
     }
 }
@@ -299,6 +309,7 @@ impl Pool {
         }
         choose(&mut self.runtime_directory, given.runtime_directory.clone());
         choose(&mut self.probe, given.freeze.probe.clone().map(|question| question.0));
+        choose(&mut self.rescue, given.rescue.map(|rescue| rescue.0));
         let policy = &mut self.policy;
         choose(&mut policy.workers, given.workers.map(|workers| or_processors(workers.0, processors)));
         choose(&mut policy.max_in_flight, given.max_in_flight.map(|most| most.0));
@@ -332,6 +343,22 @@ fn show_isolation(isolation: Isolation) -> &'static str {
     match isolation {
         Isolation::Auto => "auto",
         Isolation::Off => "off",
+    }
+}
+
+fn show_rescue(scope: RescueScope) -> &'static str {
+    match scope {
+        RescueScope::Off => "off",
+        RescueScope::Safe => "safe",
+        RescueScope::Idempotent => "idempotent",
+    }
+}
+
+fn show_disclosure(disclosure: Disclosure) -> &'static str {
+    match disclosure {
+        Disclosure::Off => "off",
+        Disclosure::Reason => "reason",
+        Disclosure::Timing => "timing",
     }
 }
 

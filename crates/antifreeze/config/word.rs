@@ -8,7 +8,7 @@ use crate::units;
 use ipnet::IpNet;
 use logs::{AccessTarget, Filter, Format, FormatError};
 use policy::Isolation;
-use proxy::{OpenApi, OpenApiError, Pattern, PatternError};
+use proxy::{Disclosure, OpenApi, OpenApiError, Pattern, PatternError, RescueScope};
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use std::fmt::{self, Display};
 use std::marker::PhantomData;
@@ -232,6 +232,40 @@ impl FromStr for Isolating {
     }
 }
 
+/// Which requests may be sent to a second worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rescuing(pub(crate) RescueScope);
+
+impl FromStr for Rescuing {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "safe" => Ok(Self(RescueScope::Safe)),
+            "idempotent" => Ok(Self(RescueScope::Idempotent)),
+            "off" => Ok(Self(RescueScope::Off)),
+            _ => Err(format!("'{text}' is none of safe, idempotent and off")),
+        }
+    }
+}
+
+/// What answers say of their way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Disclosing(pub(crate) Disclosure);
+
+impl FromStr for Disclosing {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "reason" => Ok(Self(Disclosure::Reason)),
+            "timing" => Ok(Self(Disclosure::Timing)),
+            "off" => Ok(Self(Disclosure::Off)),
+            _ => Err(format!("'{text}' is none of reason, timing and off")),
+        }
+    }
+}
+
 /// The path of a URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct UrlPath(pub(crate) String);
@@ -384,6 +418,8 @@ read_from_yaml_scalars! {
     [] Template, "a path pattern, for example /users/{id}";
     [] Description, "a path, for example /openapi.json, or off";
     [] Isolating, "auto or off";
+    [] Rescuing, "safe, idempotent or off";
+    [] Disclosing, "reason, timing or off";
     [] UrlPath, "a path, for example /healthz";
     [] Text, "text";
     [] VariableName, "the name of a variable";

@@ -13,7 +13,7 @@ use crate::pool::{Held, Place, Pool, Progress, Suspicion};
 use crate::standing::{Guilt, Standing};
 use crate::state::State;
 use crate::worker::{Charge, REVIEW_EVERY, Step, Worker};
-use crate::{Exit, Isolation, LeaseId, Moment, Phase, Replay, RouteId, Shed, Slot};
+use crate::{Exit, Fate, Isolation, LeaseId, Moment, Phase, RouteId, Shed, Slot};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -229,13 +229,12 @@ impl Pool {
         rescued
     }
 
-    /// Has this request sent to another worker too, if that may be; once.
+    /// Has this request sent to another worker too, if that may be; once for each worker that has it.
     pub(crate) fn send_again(&mut self, lease: LeaseId) -> bool {
         match self.leases.get_mut(lease.key) {
             Some(Held { request, progress: progress @ Progress::Asked, .. })
-                if request.replay == Replay::Once =>
+                if request.after(Fate::Froze, lease.worker).may_be_sent_again() =>
             {
-                request.replay = Replay::Never;
                 *progress = Progress::SentAgain;
                 self.actions.push_back(Action::Rescue(lease));
                 true

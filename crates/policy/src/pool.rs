@@ -12,7 +12,7 @@ use crate::standing::Leave;
 use crate::state::{Probe, State};
 use crate::worker::{Duty, Scene, Step, Wanted, Worker};
 use crate::{
-    Admission, LeaseId, Moment, Outcome, Phase, PoolConfig, Refusal, Replay, Request, Restarts, RouteId,
+    Admission, LeaseId, Moment, Outcome, Phase, PoolConfig, Refusal, Request, Restarts, RouteId,
     RouteStanding, Shed, Slot, TicketId, WorkerId,
 };
 use std::collections::VecDeque;
@@ -208,10 +208,11 @@ impl Pool {
     }
 
     /// Asks for another worker for a request that was sent to one already: one that froze
-    /// ([`Action::Rescue`]), or one whose connection broke before a byte of the answer. The first lease is given back
-    /// by itself, and after this. Nothing if it may not be sent again: it may have been what froze its worker.
+    /// ([`Action::Rescue`]), or one whose connection broke before a byte of the answer; `request` says so
+    /// ([`Request::after`]). The first lease is given back by itself, and after this. Nothing if it may not be sent again:
+    /// it may have been what froze its worker.
     pub fn rescue(&mut self, request: Request, first: LeaseId, now: Moment) -> Option<Admission> {
-        if request.replay == Replay::Never || self.is_under_suspicion(first) {
+        if !request.may_be_sent_again() || self.is_under_suspicion(first) {
             return None;
         }
         if !self.budget.spend(now) {
@@ -219,8 +220,7 @@ impl Pool {
             return None;
         }
         self.counts.rescues += 1;
-        let again = Request { replay: Replay::Never, not_to: Some(first.worker), ..request };
-        Some(self.place(again, now))
+        Some(self.place(request, now))
     }
 
     /// Whether a request may have stopped its worker, as far as can be known when that worker is gone.

@@ -17,16 +17,61 @@ pub struct Request {
     pub urgency: Urgency,
     /// The worker that had it already: others come first, if there are any.
     pub not_to: Option<WorkerId>,
+    /// What became of the workers that had it already.
+    pub past: Past,
 }
+
+/// The workers that did not answer a request, counted by what became of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Past {
+    /// They stand still.
+    pub froze: u8,
+    /// They broke the connection: mostly because they died.
+    pub died: u8,
+}
+
+/// What became of a worker that did not answer a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fate {
+    /// It stands still.
+    Froze,
+    /// It broke the connection.
+    Died,
+}
+
+impl Request {
+    /// The same request, for another worker than the one that it was sent to.
+    #[must_use]
+    pub fn after(self, fate: Fate, worker: WorkerId) -> Self {
+        let Past { froze, died } = self.past;
+        let past = match fate {
+            Fate::Froze => Past { froze: froze.saturating_add(1), died },
+            Fate::Died => Past { froze, died: died.saturating_add(1) },
+        };
+        Self { not_to: Some(worker), past, ..self }
+    }
+
+    /// Whether it may be sent to a worker after those: it may be what ends them.
+    pub(crate) fn may_be_sent_again(&self) -> bool {
+        let Past { froze, died } = self.past;
+        self.replay == Replay::Allowed && froze + died < MOST_WORKERS && died < MOST_DEATHS
+    }
+}
+
+/// As many workers a request may be sent to, if it is not what stops them.
+const MOST_WORKERS: u8 = 3;
+
+/// After so many deaths, a request is likely to be their cause.
+const MOST_DEATHS: u8 = 2;
 
 /// Whether a request may be sent to a second worker after a first one may have read it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Replay {
-    /// Its method is not safe, its body is gone, or it was sent twice already.
+    /// Its method forbids it, or its body is gone.
     #[default]
     Never,
-    /// Its method is safe (RFC 9110 section 9.2.1) and whoever sends it still has all of it.
-    Once,
+    /// To execute it again does no harm, and whoever sends it keeps a copy.
+    Allowed,
 }
 
 /// Whether a request waits its turn.

@@ -94,7 +94,12 @@ impl Pool {
             return;
         }
         for index in first..self.workers.len() {
-            if self.workers[index].wanted == Wanted::Up {
+            // While one stands still, what it holds has the same rights as on any other.
+            let stands_still = matches!(
+                self.workers[index].state,
+                State::Suspect { .. } | State::Frozen { .. } | State::Clogged { .. }
+            );
+            if self.workers[index].wanted == Wanted::Up && !stands_still {
                 self.workers[index].wanted = Wanted::Down;
                 self.step(self.workers[index].id.slot, Step::Surplus, now);
             }

@@ -3,10 +3,11 @@
 mod story;
 
 use policy::{
-    Action, Admission, Event, Exit, LeaseId, Outcome, Phase, PoolConfig, Replay, Request, RouteId,
-    RouteStanding, Share, Shed, Urgency,
+    Action, Admission, Event, Exit, Fate, LeaseId, Outcome, Phase, PoolConfig, Replay, Request, RouteId,
+    RouteStanding, Share, Shed, Signal, Urgency,
 };
 use std::num::NonZeroU32;
+use std::time::Duration;
 use story::Story;
 
 /// A pool without surge, all of whose workers serve.
@@ -60,7 +61,7 @@ impl Story {
 }
 
 fn get(route: u32, fingerprint: u64) -> Request {
-    Request { replay: Replay::Once, fingerprint, ..Request::from(RouteId(route)) }
+    Request { replay: Replay::Allowed, fingerprint, ..Request::from(RouteId(route)) }
 }
 
 /// Two users ask for a page that computes for a second, as ever. It is quarantined, and its canaries, which freeze
@@ -270,7 +271,7 @@ fn a_copy_that_waits_for_another_worker_keeps_nobody_from_the_free_one() {
     let busy = story.lease(get(1, 1));
     let broken = story.lease(get(2, 2));
     story.release(broken, Outcome::Lost);
-    let copy = story.pool.rescue(get(2, 2), broken, story.now);
+    let copy = story.pool.rescue(get(2, 2).after(Fate::Died, broken.worker), broken, story.now);
     assert!(matches!(copy, Some(Admission::Queued(_))));
     story.collect();
     let next = story.admit(get(2, 3));
@@ -353,6 +354,75 @@ fn tunnels_are_spread_over_both_workers_of_two() {
         story.warm_briefly();
     }
     assert!(on[0] >= 20 && on[1] >= 20, "{on:?}");
+}
+
+/// A copy goes to a worker that is stopped in its turn: neither did the request stop them nor is it answered.
+#[test]
+fn a_copy_whose_worker_is_stopped_too_goes_to_a_third_one() {
+    let mut story = serving(6, |_| {});
+    story.warm(&[1, 2]);
+    let mut request = get(1, 1);
+    let mut lease = story.lease(request);
+    let mut had = vec![lease.worker];
+    for _ in 0..2 {
+        story.pass_alive(600, &had);
+        story.tell(Event::Stopped(lease.worker));
+        assert!(story.asked.contains(&Action::Rescue(lease)), "{:?}", story.asked);
+        request = request.after(Fate::Froze, lease.worker);
+        lease = match story.pool.rescue(request, lease, story.now) {
+            Some(Admission::Assigned(next)) => next,
+            other => panic!("{other:?}"),
+        };
+        assert!(!had.contains(&lease.worker));
+        had.push(lease.worker);
+        story.collect();
+    }
+    story.asked.clear();
+    story.pass_alive(600, &had);
+    story.tell(Event::Stopped(lease.worker));
+    assert!(!story.asked.iter().any(|action| matches!(action, Action::Rescue(_))), "three are enough");
+}
+
+/// Two workers die with a request before anybody knows of what.
+#[test]
+fn a_request_that_lost_two_workers_by_death_is_not_sent_to_a_third() {
+    let mut story = serving(4, |_| {});
+    story.warm(&[1, 2]);
+    let mut request = get(1, 1);
+    let first = story.lease(request);
+    story.release(first, Outcome::Lost);
+    request = request.after(Fate::Died, first.worker);
+    let Some(Admission::Assigned(second)) = story.pool.rescue(request, first, story.now) else {
+        panic!("the first loss costs nothing");
+    };
+    story.release(second, Outcome::Lost);
+    request = request.after(Fate::Died, second.worker);
+    assert_eq!(story.pool.rescue(request, second, story.now), None);
+}
+
+/// A replacement froze in its turn. Once the others serve again it is too much: it was drained, and what it held waited for
+/// `drain_timeout` instead of `restart_after`.
+#[test]
+fn a_replacement_that_is_frozen_is_ended_in_its_time_although_it_is_not_wanted_any_more() {
+    let mut story = Story::serving(2, |config| {
+        config.surge = 1;
+        config.stop.drain_timeout = Duration::from_secs(600);
+    });
+    story.warm(&[1, 2]);
+    let hung = story.lease(RouteId(9));
+    story.pass_alive(5_000, &[hung.worker]);
+    let extra = *story.spawned().last().expect("a replacement");
+    story.tell(Event::Ready(extra));
+    let stuck = (0..8).map(|_| story.lease(RouteId(1))).find(|lease| lease.worker == extra);
+    let stuck = stuck.expect("the replacement gets its share");
+    story.pass_alive(1_000, &[hung.worker, extra]);
+    let phase = |story: &Story| story.pool.workers().find(|view| view.id == extra).map(|view| view.phase);
+    assert_eq!(phase(&story), Some(Phase::Frozen), "{stuck:?}");
+    story.release(hung, Outcome::Completed);
+    assert_eq!(story.phase(hung.worker.slot.0), Phase::Serving, "thawed");
+    story.asked.clear();
+    story.pass_alive(30_000, &[extra]);
+    assert!(story.asked.contains(&Action::Signal(extra, Signal::Terminate)), "{:?}", phase(&story));
 }
 
 impl Story {

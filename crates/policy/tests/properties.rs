@@ -1,8 +1,8 @@
 //! What holds whatever happens, in whatever order.
 
 use policy::{
-    Action, Admission, Event, Exit, Isolation, LeaseId, Moment, Outcome, Phase, Pool, PoolConfig, Replay,
-    Request, RouteId, Signal, WorkerId,
+    Action, Admission, Event, Exit, Fate, Isolation, LeaseId, Moment, Outcome, Phase, Pool, PoolConfig,
+    Replay, Request, RouteId, Signal, WorkerId,
 };
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -55,7 +55,8 @@ impl Shell {
                 Action::Signal(worker, Signal::Kill) => self.exit(worker),
                 Action::Rescue(first) => {
                     assert!(self.leases.contains(&first), "a rescue of what is over");
-                    let again = Request { replay: Replay::Once, ..Request::from(RouteId(0)) };
+                    let again = Request { replay: Replay::Allowed, ..Request::from(RouteId(0)) };
+                    let again = again.after(Fate::Froze, first.worker);
                     match self.pool.rescue(again, first, self.now) {
                         Some(Admission::Assigned(lease)) => {
                             assert_ne!(lease.worker, first.worker, "rescued onto the worker that holds it");
@@ -105,7 +106,7 @@ impl Shell {
                     .filter(|worker| worker.phase == Phase::Serving)
                     .map(|worker| (worker.id, worker.in_flight - worker.parked))
                     .collect();
-                let request = Request { replay: Replay::Once, ..Request::from(RouteId(route)) };
+                let request = Request { replay: Replay::Allowed, ..Request::from(RouteId(route)) };
                 match self.pool.admit(request, self.now) {
                     Admission::Assigned(lease) => {
                         let least = loads.iter().map(|(_, load)| *load).min();

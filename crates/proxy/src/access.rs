@@ -1,14 +1,16 @@
 //! What is said of a request when it is over: to the metrics always, to the access log if there is one.
 
 use crate::metrics::Retry;
+use crate::options::Disclosure;
 use crate::request::{Origin, REQUEST_ID};
 use crate::shard::Shard;
 use crate::watch::{Phase, Watch};
-use http::header::{HeaderMap, HeaderName, REFERER, USER_AGENT};
+use http::header::{HeaderMap, HeaderName, HeaderValue, REFERER, USER_AGENT};
 use http::request::Parts;
 use http::{StatusCode, Version};
 use logs::AccessLine;
 use policy::{RouteId, WorkerId};
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -19,6 +21,11 @@ pub(crate) const CLIENT_CLOSED: u16 = 499;
 
 /// The reason of an answer that stood still for too long, whoever was slow.
 pub(crate) const STALLED: &str = "stalled";
+
+/// Says who made the answer and why, in the words of the logs and metrics.
+const REASON: HeaderName = HeaderName::from_static("x-antifreeze");
+
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// A request under way; speaks when dropped.
 #[derive(Debug)]
@@ -34,6 +41,12 @@ pub(crate) struct Record {
     pub(crate) reason: Option<&'static str>,
     /// Which route it is of, once its head was understood.
     pub(crate) route: Option<RouteId>,
+    /// Whether another worker answered than the one that it was given to.
+    pub(crate) rescued: bool,
+    /// How long it waited for a worker.
+    pub(crate) queued: Duration,
+    /// How long its worker took to begin an answer.
+    pub(crate) answered: Option<Duration>,
     /// How often it was sent again.
     pub(crate) retries: AtomicU32,
     /// Nothing if there is no access log.
@@ -41,6 +54,25 @@ pub(crate) struct Record {
 }
 
 impl Record {
+    /// Of a request that begins now.
+    pub(crate) fn new(shard: Arc<Shard>, watch: Arc<Watch>) -> Self {
+        Self {
+            began: watch.now(),
+            shard,
+            watch,
+            status: None,
+            bytes: 0,
+            whole: false,
+            reason: None,
+            route: None,
+            rescued: false,
+            queued: Duration::ZERO,
+            answered: None,
+            retries: AtomicU32::new(0),
+            line: None,
+        }
+    }
+
     /// Copies what the access log, if there is one, says of the head. Before the head is changed for the worker.
     pub(crate) fn note_head(&mut self, parts: &Parts, origin: &Origin) {
         if !self.shard.options.log.as_ref().is_some_and(logs::Log::has_access) {
@@ -70,24 +102,47 @@ impl Record {
 
     pub(crate) fn note_worker(&mut self, worker: WorkerId, waited: Duration) {
         self.shard.count_wait(waited);
+        self.queued += waited;
         if let Some(line) = &mut self.line {
             line.worker = Some(format!("{}.{}", self.shard.pool.name(), worker.slot));
-            line.queue += waited;
         }
     }
 
     pub(crate) fn note_answer(&mut self, after: Duration) {
         self.shard.count_answer(after);
-        if let Some(line) = &mut self.line {
-            line.response = Some(after);
-        }
+        self.answered = Some(after);
     }
 
     /// Another worker answers than the one that was noted.
     pub(crate) fn note_rescuer(&mut self, worker: WorkerId) {
+        self.rescued = true;
         self.retries.fetch_add(1, Ordering::Relaxed);
         if let Some(line) = &mut self.line {
             line.worker = Some(format!("{}.{}", self.shard.pool.name(), worker.slot));
+        }
+    }
+
+    /// The word for what was decided about the request, if there was anything to decide.
+    pub(crate) fn token(&self) -> Option<&'static str> {
+        self.reason.or(self.rescued.then_some("rescued"))
+    }
+
+    /// Has the answer say what its client may know of its way.
+    pub(crate) fn disclose(&self, headers: &mut HeaderMap) {
+        let disclosure = self.shard.options.disclosure;
+        if disclosure >= Disclosure::Reason
+            && let Some(token) = self.token()
+        {
+            headers.insert(REASON, HeaderValue::from_static(token));
+        }
+        if disclosure >= Disclosure::Timing {
+            let mut timing = format!("queue;dur={:.1}", milliseconds(self.queued));
+            if let Some(answered) = self.answered {
+                // Writing to a string does not fail.
+                let _ = write!(timing, ", worker;dur={:.1}", milliseconds(answered));
+            }
+            let timing = HeaderValue::try_from(timing).expect("words and numbers are plain text");
+            headers.append(SERVER_TIMING, timing);
         }
     }
 
@@ -108,10 +163,11 @@ pub(crate) fn note_unread(
 ) {
     let line = shard.options.log.as_ref().filter(|log| log.has_access()).map(|_| Box::new(unknown(origin)));
     let (shard, watch) = (Arc::clone(shard), Arc::clone(watch));
-    let (status, reason) = (Some(status), Some(reason));
-    let (began, retries) = (watch.now(), AtomicU32::new(0));
-    let route = None;
-    drop(Record { shard, watch, began, status, bytes: 0, whole: true, reason, route, retries, line });
+    let mut record = Record::new(shard, watch);
+    record.status = Some(status);
+    record.whole = true;
+    record.reason = Some(reason);
+    record.line = line;
 }
 
 /// A line that says who, and no more.
@@ -134,6 +190,10 @@ fn unknown(origin: &Origin) -> AccessLine {
         referer: None,
         user_agent: None,
     }
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
 }
 
 fn copy(headers: &HeaderMap, name: &HeaderName) -> Option<Box<[u8]>> {
@@ -167,7 +227,9 @@ impl Drop for Record {
             line.status = status;
             line.bytes = self.bytes;
             line.duration = took;
-            line.reason = self.reason;
+            line.reason = self.token();
+            line.queue = self.queued;
+            line.response = self.answered;
             line.retries = self.retries.load(Ordering::Relaxed);
             log.access(line);
         }

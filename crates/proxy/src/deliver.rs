@@ -7,16 +7,15 @@
 use crate::access::Record;
 use crate::error::Error;
 use crate::metrics::{Rescue, Retry};
+use crate::replay::Duplicate;
 use crate::shard::Shard;
 use crate::upload::Upload;
 use crate::upstream::{self, Upstream, quietly};
 use crate::watch::{Phase, Watch};
-use http::header::UPGRADE;
-use http::request::Parts;
 use http::{Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
-use policy::{LeaseId, Outcome, Replay};
+use policy::{Fate, LeaseId, Outcome, Past, Replay};
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -51,10 +50,10 @@ pub(crate) async fn deliver(
     mut request: Request<Upload>,
     record: &mut Record,
 ) -> Result<Answered, Error> {
-    let mut copy = safe_copy(&request);
-    let replay = if copy.is_some() { Replay::Once } else { Replay::Never };
     // A body that nobody looked at may make all the difference.
-    let fingerprint = if copy.is_some() { wanted.fingerprint } else { 0 };
+    let fingerprint = if request.body().is_end_stream() { wanted.fingerprint } else { 0 };
+    let copy = Duplicate::of(&mut request, shard.options.rescue);
+    let replay = if copy.is_some() { Replay::Allowed } else { Replay::Never };
     let mut wanted = policy::Request { replay, fingerprint, ..wanted };
     let mut connections = Connections::IdleFirst;
     for _ in 0..ATTEMPTS {
@@ -64,53 +63,227 @@ pub(crate) async fn deliver(
         let assigned = watch.now();
         record.note_worker(lease.worker(), assigned - asked);
         watch.enter(Phase::Answer);
-        let raced = {
-            let mut first = pin!(exchange(shard, watch, record, &lease, request, connections));
-            match first_or_rescue(first.as_mut(), &lease, copy.is_some()).await {
-                Some(exchanged) => Raced::First(exchanged),
-                // The worker stands still: a second one is asked too, and the first answer wins.
-                None => race(shard, watch, record, wanted, &lease, first, copy.take()).await,
-            }
-        };
-        let exchanged = match raced {
-            Raced::First(exchanged) => exchanged,
-            Raced::Second(answered) => {
-                record.note_rescuer(answered.lease.worker());
+        let errand = Errand { shard, watch, record, wanted, copy: copy.as_ref() };
+        match errand.run(lease, request, connections).await {
+            Ok(answered) => {
+                match answered.way {
+                    Way::Direct => record.note_answer(watch.now() - assigned),
+                    Way::Rescued => record.note_rescuer(answered.lease.worker()),
+                }
                 return Ok(answered);
             }
-        };
-        let again = if matches!(exchanged, Exchanged::Stale) { copy.take() } else { None };
-        match (exchanged, again) {
-            (Exchanged::Answered(response, upstream), _) => {
-                record.note_answer(watch.now() - assigned);
-                return Ok(Answered { response, upstream, lease, way: Way::Direct });
-            }
-            (Exchanged::Refused(unsent), _) => {
-                lease.finish(Outcome::Refused);
-                record.note_retry(Retry::Refused);
-                request = *unsent;
-            }
+            Err(Setback::Refused(unsent)) => request = *unsent,
             // To another worker, in case this one is dying, and on a fresh connection, which cannot have gone stale: the
             // request itself may be what breaks it.
-            (Exchanged::Stale, Some(parts)) => {
-                wanted = policy::Request { replay: Replay::Never, not_to: Some(lease.worker()), ..wanted };
-                lease.finish(Outcome::Lost);
+            Err(Setback::Stale(first, copy)) => {
                 record.note_retry(Retry::Lost);
-                request = Request::from_parts(parts, Upload::empty(Arc::clone(watch)));
+                wanted = wanted.after(Fate::Died, first.worker);
+                request = copy.request(watch);
                 connections = Connections::Fresh;
             }
-            (Exchanged::Stale | Exchanged::Failed(Error::Lost), _) => {
-                let first = lease.id();
-                lease.finish(Outcome::Lost);
-                let again = second(shard, watch, record, wanted, first, copy).await;
-                let answered = again.unwrap_or(Err(Error::Lost))?;
-                record.note_rescuer(answered.lease.worker());
-                return Ok(answered);
-            }
-            (Exchanged::Failed(error), _) => return Err(give_up(lease, error)),
+            Err(Setback::Failed(error)) => return Err(error),
         }
     }
     Err(Error::Unreachable)
+}
+
+/// A request under way: what is the same at each worker that is asked.
+#[derive(Clone, Copy)]
+struct Errand<'a> {
+    shard: &'a Shard,
+    watch: &'a Arc<Watch>,
+    record: &'a Record,
+    wanted: policy::Request,
+    /// Nothing if no other worker may get it.
+    copy: Option<&'a Duplicate>,
+}
+
+/// What comes of a copy, if one may be sent at all.
+type Rescued<'a> = Pin<Box<dyn Future<Output = Option<Result<Answered, Error>>> + Send + 'a>>;
+
+/// Why a worker did not answer, nor another one in its place.
+enum Setback<'a> {
+    /// Nobody accepted a connection: nothing was sent.
+    Refused(Box<Request<Upload>>),
+    /// An idle connection broke before a byte of the answer; the worker may have closed it before it read anything. There
+    /// is a copy.
+    Stale(LeaseId, &'a Duplicate),
+    Failed(Error),
+}
+
+impl<'a> Errand<'a> {
+    /// Sends the request to the worker of this lease, and a copy to another one if this one stands still or dies.
+    async fn run(
+        self,
+        lease: Lease,
+        request: Request<Upload>,
+        connections: Connections,
+    ) -> Result<Answered, Setback<'a>> {
+        let (exchanged, copy) = {
+            let mut first = pin!(self.exchange(&lease, request, connections));
+            match first_or_rescue(first.as_mut(), &lease, self.copy).await {
+                Some(exchanged) => (exchanged, self.copy.filter(|copy| copy.is_whole())),
+                // The worker stands still: a second one is asked too, and the first answer wins.
+                None => match self.race(&lease, first).await {
+                    Raced::First(exchanged) => (exchanged, None),
+                    Raced::Second(answered) => return Ok(answered),
+                },
+            }
+        };
+        match (exchanged, copy) {
+            (Exchanged::Answered(response, upstream), _) => {
+                Ok(Answered { response, upstream, lease, way: Way::Direct })
+            }
+            (Exchanged::Refused(unsent), _) => {
+                lease.finish(Outcome::Refused);
+                self.record.note_retry(Retry::Refused);
+                Err(Setback::Refused(unsent))
+            }
+            (Exchanged::Stale, Some(copy)) => {
+                let first = lease.id();
+                lease.finish(Outcome::Lost);
+                Err(Setback::Stale(first, copy))
+            }
+            (Exchanged::Failed(Error::Lost), Some(_)) => {
+                let first = lease.id();
+                lease.finish(Outcome::Lost);
+                let answered = self.rescue(Fate::Died, first).await;
+                answered.unwrap_or(Err(Error::Lost)).map_err(Setback::Failed)
+            }
+            (Exchanged::Stale, None) => Err(Setback::Failed(self.give_up(lease, Error::Lost))),
+            (Exchanged::Failed(error), _) => Err(Setback::Failed(self.give_up(lease, error))),
+        }
+    }
+
+    /// Sends the request to the worker of this lease and waits for the head of the answer: first on an idle connection,
+    /// and if that turns out to be closed, on a fresh one.
+    async fn exchange(
+        self,
+        lease: &Lease,
+        mut request: Request<Upload>,
+        connections: Connections,
+    ) -> Exchanged {
+        while connections == Connections::IdleFirst
+            && let Some(mut upstream) = self.shard.take_idle(lease.worker())
+        {
+            if !upstream.is_usable() {
+                continue;
+            }
+            // A worker may close an idle connection at the very moment a request is sent on it. If nothing was written, the
+            // request comes back.
+            match send(&mut upstream, self.watch, request).await {
+                Ok(response) => return Exchanged::Answered(response, upstream),
+                Err(Failure::Unsent(unsent)) => {
+                    self.record.note_retry(Retry::Unsent);
+                    request = *unsent;
+                }
+                Err(Failure::Broken(Error::Lost)) => return Exchanged::Stale,
+                Err(Failure::Broken(error)) => return Exchanged::Failed(error),
+            }
+        }
+        let Ok(mut upstream) = Upstream::connect(lease.address()).await else {
+            return Exchanged::Refused(Box::new(request));
+        };
+        match send(&mut upstream, self.watch, request).await {
+            Ok(response) => Exchanged::Answered(response, upstream),
+            Err(Failure::Unsent(unsent)) => Exchanged::Refused(unsent),
+            Err(Failure::Broken(error)) => Exchanged::Failed(error),
+        }
+    }
+
+    /// Asks a second worker while the first goes on. The first answer wins; the other connection is closed when dropped.
+    async fn race(self, lease: &Lease, mut first: Pin<&mut impl Future<Output = Exchanged>>) -> Raced {
+        let mut second = Some(self.rescue(Fate::Froze, lease.id()));
+        let mut lost = None;
+        poll_fn(|cx: &mut Context<'_>| {
+            if lost.is_none()
+                && let Poll::Ready(exchanged) = first.as_mut().poll(cx)
+            {
+                match exchanged {
+                    Exchanged::Answered(..) => {
+                        self.shard.count_rescue(Rescue::Overtaken);
+                        return Poll::Ready(Raced::First(exchanged));
+                    }
+                    // The other one may still answer.
+                    Exchanged::Refused(_) | Exchanged::Stale | Exchanged::Failed(_) => lost = Some(exchanged),
+                }
+            }
+            if let Some(asked) = &mut second
+                && let Poll::Ready(answered) = asked.as_mut().poll(cx)
+            {
+                second = None;
+                if let Some(Ok(answered)) = answered {
+                    return Poll::Ready(Raced::Second(answered));
+                }
+            }
+            match (&second, lost.take()) {
+                (None, Some(exchanged)) => Poll::Ready(Raced::First(exchanged)),
+                (_, exchanged) => {
+                    lost = exchanged;
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    }
+
+    /// Sends the copy to another worker than the first. Nothing if there is none that is whole, or no permission. Boxed,
+    /// because that worker may fail in its turn.
+    fn rescue(self, fate: Fate, first: LeaseId) -> Rescued<'a> {
+        Box::pin(async move {
+            let mut request = self.copy.filter(|copy| copy.is_whole())?.request(self.watch);
+            let errand = Self { wanted: self.wanted.after(fate, first.worker), ..self };
+            let Some(mut claimed) = self.shard.pool.rescue(errand.wanted, first).await else {
+                self.shard.count_rescue(Rescue::Denied);
+                return None;
+            };
+            for _ in 0..ATTEMPTS {
+                let lease = match claimed {
+                    Ok(lease) => lease,
+                    Err(unavailable) => {
+                        self.shard.count_rescue(Rescue::Failed);
+                        return Some(Err(Error::Unavailable(unavailable)));
+                    }
+                };
+                match errand.run(lease, request, Connections::IdleFirst).await {
+                    Ok(answered) => {
+                        self.shard.count_rescue(match answered.way {
+                            Way::Direct => Rescue::Answered,
+                            // By a copy of the copy, which was counted.
+                            Way::Rescued => Rescue::Failed,
+                        });
+                        return Some(Ok(Answered { way: Way::Rescued, ..answered }));
+                    }
+                    Err(Setback::Refused(unsent)) => {
+                        request = *unsent;
+                        claimed = self.shard.pool.claim(errand.wanted).await;
+                    }
+                    Err(Setback::Stale(first, _)) => {
+                        self.shard.count_rescue(Rescue::Failed);
+                        return errand.rescue(Fate::Died, first).await.or(Some(Err(Error::Lost)));
+                    }
+                    Err(Setback::Failed(error)) => {
+                        self.shard.count_rescue(Rescue::Failed);
+                        return Some(Err(error));
+                    }
+                }
+            }
+            self.shard.count_rescue(Rescue::Failed);
+            Some(Err(Error::Unreachable))
+        })
+    }
+
+    /// Gives the lease back with what the policy has to know of the failure.
+    fn give_up(self, lease: Lease, error: Error) -> Error {
+        let is_first = self.wanted.past == Past::default();
+        lease.finish(match error {
+            Error::AnswerTimeout if is_first => Outcome::TimedOut,
+            Error::Lost | Error::BadAnswer => Outcome::Lost,
+            // At a second worker, the time that ran out was mostly spent at the first one.
+            _ => Outcome::Cancelled,
+        });
+        error
+    }
 }
 
 /// What came of sending a request to one worker.
@@ -130,54 +303,20 @@ enum Connections {
     Fresh,
 }
 
-/// Sends the request to the worker of this lease and waits for the head of the answer: first on an idle connection,
-/// and if that turns out to be closed, on a fresh one.
-async fn exchange(
-    shard: &Shard,
-    watch: &Watch,
-    record: &Record,
-    lease: &Lease,
-    mut request: Request<Upload>,
-    connections: Connections,
-) -> Exchanged {
-    while connections == Connections::IdleFirst
-        && let Some(mut upstream) = shard.take_idle(lease.worker())
-    {
-        if !upstream.is_usable() {
-            continue;
-        }
-        // A worker may close an idle connection at the very moment a request is sent on it. If nothing was written, the
-        // request comes back.
-        match send(&mut upstream, watch, request).await {
-            Ok(response) => return Exchanged::Answered(response, upstream),
-            Err(Failure::Unsent(unsent)) => {
-                record.note_retry(Retry::Unsent);
-                request = *unsent;
-            }
-            Err(Failure::Broken(Error::Lost)) => return Exchanged::Stale,
-            Err(Failure::Broken(error)) => return Exchanged::Failed(error),
-        }
-    }
-    let Ok(mut upstream) = Upstream::connect(lease.address()).await else {
-        return Exchanged::Refused(Box::new(request));
-    };
-    match send(&mut upstream, watch, request).await {
-        Ok(response) => Exchanged::Answered(response, upstream),
-        Err(Failure::Unsent(unsent)) => Exchanged::Refused(unsent),
-        Err(Failure::Broken(error)) => Exchanged::Failed(error),
-    }
-}
-
-/// Waits for the exchange, or (nothing) for word that its worker stands still.
+/// Waits for the exchange, or (nothing) for word that its worker stands still while there is a whole copy.
 async fn first_or_rescue(
     mut first: Pin<&mut impl Future<Output = Exchanged>>,
     lease: &Lease,
-    has_copy: bool,
+    copy: Option<&Duplicate>,
 ) -> Option<Exchanged> {
-    poll_fn(|cx| match first.as_mut().poll(cx) {
-        Poll::Ready(exchanged) => Poll::Ready(Some(exchanged)),
-        Poll::Pending if has_copy && lease.is_to_be_rescued() => Poll::Ready(None),
-        Poll::Pending => Poll::Pending,
+    let mut is_due = false;
+    poll_fn(|cx| match (first.as_mut().poll(cx), copy) {
+        (Poll::Ready(exchanged), _) => Poll::Ready(Some(exchanged)),
+        (Poll::Pending, Some(copy)) => {
+            is_due |= lease.is_to_be_rescued();
+            if is_due && copy.is_whole() { Poll::Ready(None) } else { Poll::Pending }
+        }
+        (Poll::Pending, None) => Poll::Pending,
     })
     .await
 }
@@ -186,105 +325,6 @@ async fn first_or_rescue(
 enum Raced {
     First(Exchanged),
     Second(Answered),
-}
-
-/// Asks a second worker while the first goes on. The first answer wins; the other connection is closed when dropped.
-async fn race(
-    shard: &Shard,
-    watch: &Arc<Watch>,
-    record: &Record,
-    wanted: policy::Request,
-    lease: &Lease,
-    mut first: Pin<&mut impl Future<Output = Exchanged>>,
-    copy: Option<Parts>,
-) -> Raced {
-    let mut second = Some(Box::pin(second(shard, watch, record, wanted, lease.id(), copy)));
-    let mut lost = None;
-    poll_fn(|cx: &mut Context<'_>| {
-        if lost.is_none()
-            && let Poll::Ready(exchanged) = first.as_mut().poll(cx)
-        {
-            match exchanged {
-                Exchanged::Answered(..) => {
-                    shard.count_rescue(Rescue::Overtaken);
-                    return Poll::Ready(Raced::First(exchanged));
-                }
-                // The other one may still answer.
-                Exchanged::Refused(_) | Exchanged::Stale | Exchanged::Failed(_) => lost = Some(exchanged),
-            }
-        }
-        if let Some(asked) = &mut second
-            && let Poll::Ready(answered) = asked.as_mut().poll(cx)
-        {
-            second = None;
-            if let Some(Ok(answered)) = answered {
-                return Poll::Ready(Raced::Second(answered));
-            }
-        }
-        match (&second, lost.take()) {
-            (None, Some(exchanged)) => Poll::Ready(Raced::First(exchanged)),
-            (_, exchanged) => {
-                lost = exchanged;
-                Poll::Pending
-            }
-        }
-    })
-    .await
-}
-
-/// Sends the copy of a request to another worker. Nothing if there is no copy, or no permission.
-async fn second(
-    shard: &Shard,
-    watch: &Arc<Watch>,
-    record: &Record,
-    wanted: policy::Request,
-    first: LeaseId,
-    copy: Option<Parts>,
-) -> Option<Result<Answered, Error>> {
-    let mut request = Request::from_parts(copy?, Upload::empty(Arc::clone(watch)));
-    let mut claimed = match shard.pool.rescue(wanted, first).await {
-        Some(claimed) => claimed,
-        None => {
-            shard.count_rescue(Rescue::Denied);
-            return None;
-        }
-    };
-    for _ in 0..ATTEMPTS {
-        let lease = match claimed {
-            Ok(lease) => lease,
-            Err(unavailable) => {
-                shard.count_rescue(Rescue::Failed);
-                return Some(Err(Error::Unavailable(unavailable)));
-            }
-        };
-        match exchange(shard, watch, record, &lease, request, Connections::IdleFirst).await {
-            Exchanged::Answered(response, upstream) => {
-                shard.count_rescue(Rescue::Answered);
-                return Some(Ok(Answered { response, upstream, lease, way: Way::Rescued }));
-            }
-            Exchanged::Refused(unsent) => {
-                lease.finish(Outcome::Refused);
-                request = *unsent;
-                let not_to = Some(first.worker);
-                claimed = shard.pool.claim(policy::Request { replay: Replay::Never, not_to, ..wanted }).await;
-            }
-            Exchanged::Stale => {
-                shard.count_rescue(Rescue::Failed);
-                return Some(Err(give_up(lease, Error::Lost)));
-            }
-            // The time that ran out was mostly spent at the first one.
-            Exchanged::Failed(Error::AnswerTimeout) => {
-                shard.count_rescue(Rescue::Failed);
-                lease.finish(Outcome::Cancelled);
-                return Some(Err(Error::AnswerTimeout));
-            }
-            Exchanged::Failed(error) => {
-                shard.count_rescue(Rescue::Failed);
-                return Some(Err(give_up(lease, error)));
-            }
-        }
-    }
-    Some(Err(Error::Unreachable))
 }
 
 /// Why a request got no answer on one connection.
@@ -323,30 +363,6 @@ async fn send(
     let answer = answer.await;
     meter.lift();
     answer
-}
-
-/// Gives the lease back with what the policy has to know of the failure.
-fn give_up(lease: Lease, error: Error) -> Error {
-    lease.finish(match error {
-        Error::AnswerTimeout => Outcome::TimedOut,
-        Error::Lost | Error::BadAnswer => Outcome::Lost,
-        _ => Outcome::Cancelled,
-    });
-    error
-}
-
-/// A second copy of a request that may be sent twice: safe by its method (RFC 9110 section 9.2.1), and without a body.
-fn safe_copy(request: &Request<Upload>) -> Option<Parts> {
-    let safe = request.method().is_safe() && request.body().is_end_stream();
-    let upgrades = request.headers().contains_key(UPGRADE);
-    (safe && !upgrades).then(|| {
-        let (mut parts, ()) = Request::new(()).into_parts();
-        parts.method = request.method().clone();
-        parts.uri = request.uri().clone();
-        parts.version = request.version();
-        parts.headers = request.headers().clone();
-        parts
-    })
 }
 
 /// Claims of one request that may find nobody listening: each such worker is suspect at once, and not claimed again.

@@ -2,7 +2,7 @@
 
 use crate::download::Download;
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
-use http::{HeaderName, Response, StatusCode};
+use http::{Response, StatusCode};
 use policy::{Refusal, Shed};
 use supervisor::Unavailable;
 
@@ -34,9 +34,6 @@ pub(crate) enum Error {
     /// The worker's answer did not begin in time.
     AnswerTimeout,
 }
-
-/// Says who made the answer and why, in the words of the logs and metrics.
-pub(crate) const REASON: HeaderName = HeaderName::from_static("x-antifreeze");
 
 impl Error {
     /// Status, the reason's token, and a sentence for people.
@@ -110,7 +107,6 @@ impl Error {
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        headers.insert(REASON, HeaderValue::from_static(reason));
         match self {
             Self::Unavailable(Unavailable(refusal)) => {
                 let whole = refusal.retry_after.as_millis().div_ceil(1000).max(1);

@@ -1,9 +1,9 @@
 //! One request in, one response out: the whole way in one function, read from top to bottom.
 
 use crate::access::Record;
-use crate::deliver::{Answered, Way, deliver};
+use crate::deliver::{Answered, deliver};
 use crate::download::Download;
-use crate::error::{Error, REASON};
+use crate::error::Error;
 use crate::request::{self, Origin, Wishes};
 use crate::response;
 use crate::shard::Shard;
@@ -16,10 +16,9 @@ use http::{HeaderValue, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
-use policy::{Outcome, Replay};
+use policy::Outcome;
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
 use supervisor::Lease;
 
 /// Answers one request: by a worker, or by an error of our own.
@@ -30,18 +29,7 @@ pub(crate) async fn serve(
     request: Request<Incoming>,
 ) -> Result<Response<Download>, Infallible> {
     watch.begin();
-    let mut record = Box::new(Record {
-        shard: Arc::clone(&shard),
-        watch: Arc::clone(&watch),
-        began: watch.now(),
-        status: None,
-        bytes: 0,
-        whole: false,
-        reason: None,
-        route: None,
-        retries: AtomicU32::new(0),
-        line: None,
-    });
+    let mut record = Box::new(Record::new(Arc::clone(&shard), Arc::clone(&watch)));
     let mut response = match forward(&shard, &watch, &origin, request, &mut record).await {
         Ok(response) => response,
         Err(error) => {
@@ -50,6 +38,7 @@ pub(crate) async fn serve(
             error.into_response(route.map(|route| shard.options.routes.name(route)))
         }
     };
+    record.disclose(response.headers_mut());
     record.status = Some(response.status());
     record.whole = response.body().is_end_stream();
     watch.enter(Phase::Download);
@@ -90,19 +79,13 @@ async fn forward(
     }
 
     let wanted = policy::Request {
-        route: route.id,
         fingerprint: shard.options.routes.fingerprint(request.method(), request.uri()),
         urgency: shard.options.routes.urgency_of(request.uri().path()),
-        replay: Replay::Never,
-        not_to: None,
+        ..policy::Request::from(route.id)
     };
-    let Answered { response, upstream, lease, way } = deliver(shard, watch, wanted, request, record).await?;
+    let Answered { response, upstream, lease, .. } = deliver(shard, watch, wanted, request, record).await?;
     route.answered(response.status());
-    let mut answer = answer(shard, watch, &wishes, response, upstream, lease, client)?;
-    if way == Way::Rescued {
-        answer.headers_mut().insert(REASON, HeaderValue::from_static("rescued"));
-    }
-    Ok(answer)
+    answer(shard, watch, &wishes, response, upstream, lease, client)
 }
 
 /// Makes a worker's answer fit for the client.

@@ -13,6 +13,7 @@ mod listener;
 mod meter;
 mod metrics;
 mod options;
+mod replay;
 mod request;
 mod response;
 mod route;
@@ -26,6 +27,6 @@ mod watch;
 
 pub use listener::{BindError, Endpoint, EndpointError, Listeners};
 pub use metrics::Metrics;
-pub use options::{Limits, Options, Timeouts};
+pub use options::{Disclosure, Limits, Options, RescueScope, Timeouts};
 pub use route::{OpenApi, OpenApiError, Pattern, PatternError, RouteTable, Routing};
 pub use server::{Running, start};

@@ -19,6 +19,35 @@ pub struct Options {
     pub log: Option<Log>,
     /// The app's routes: which requests are expected to behave alike.
     pub routes: RouteTable,
+    /// Which requests may be sent to a second worker.
+    pub rescue: RescueScope,
+    /// What answers say of the way that they came.
+    pub disclosure: Disclosure,
+}
+
+/// What the header of an answer says of the way that it came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Disclosure {
+    /// Nothing.
+    Off,
+    /// `X-Antifreeze`: why the answer is the proxy's own, or that a second worker gave it.
+    #[default]
+    Reason,
+    /// The same, and `Server-Timing`: how long the request waited for a worker, and the worker took (W3C Server Timing).
+    Timing,
+}
+
+/// Which requests may be sent to a second worker when the first one froze or died with them. A request that never
+/// reached a worker may always go to another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RescueScope {
+    /// None.
+    Off,
+    /// Those whose method is safe: GET, HEAD, OPTIONS, TRACE (RFC 9110 section 9.2.1).
+    #[default]
+    Safe,
+    /// Also those whose method is idempotent (PUT, DELETE; RFC 9110 section 9.2.2), and any with an `Idempotency-Key`.
+    Idempotent,
 }
 
 impl Options {

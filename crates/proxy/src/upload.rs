@@ -1,5 +1,6 @@
 //! The request's body on its way to the worker.
 
+use crate::replay::{Content, Kept};
 use crate::trailers;
 use crate::watch::{Phase, Watch};
 use bytes::Bytes;
@@ -15,11 +16,21 @@ use tokio::time::Sleep;
 /// A client's body: counted, watched, and held back while the client waits for the worker's 100.
 #[derive(Debug)]
 pub(crate) struct Upload {
-    /// Nothing at its end, and for a request that is sent again: it had no body.
-    body: Option<Incoming>,
+    source: Source,
     left: Option<u64>,
     hold: Option<Hold>,
+    /// Takes a copy of what passes.
+    kept: Option<Arc<Kept>>,
     watch: Arc<Watch>,
+}
+
+#[derive(Debug)]
+enum Source {
+    Client(Incoming),
+    /// A copy of what was sent to another worker.
+    Again(Box<Content>),
+    /// Nothing, or no more.
+    Over,
 }
 
 /// Why a body was broken off on this side; the request's task answers accordingly.
@@ -34,18 +45,24 @@ pub(crate) enum Broken {
 impl Upload {
     /// A body of at most `limit` bytes.
     pub(crate) fn new(body: Incoming, limit: Option<u64>, watch: Arc<Watch>) -> Self {
-        Self { body: Some(body), left: limit, hold: None, watch }
+        Self { source: Source::Client(body), left: limit, hold: None, kept: None, watch }
+    }
+
+    /// What was kept of a body.
+    pub(crate) fn again(content: Content, watch: Arc<Watch>) -> Self {
+        let source = if content.is_empty() { Source::Over } else { Source::Again(Box::new(content)) };
+        Self { source, left: None, hold: None, kept: None, watch }
+    }
+
+    /// Has a copy made of what passes.
+    pub(crate) fn keep(&mut self, kept: Arc<Kept>) {
+        self.kept = Some(kept);
     }
 
     /// Waits until the worker asked for it, or a second went by (RFC 9110 section 10.1.1: nobody is to wait for a 100 for
     /// ever).
     pub(crate) fn hold(&mut self, gate: Arc<Gate>) {
         self.hold = Some(Hold { gate, patience: Box::pin(tokio::time::sleep(LONGEST_HOLD)) });
-    }
-
-    /// No body.
-    pub(crate) fn empty(watch: Arc<Watch>) -> Self {
-        Self { body: None, left: None, hold: None, watch }
     }
 }
 
@@ -55,12 +72,16 @@ impl Body for Upload {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let this = self.get_mut();
-        let Some(body) = &mut this.body else { return Poll::Ready(None) };
+        let body = match &mut this.source {
+            Source::Client(body) => body,
+            Source::Again(content) => return Poll::Ready(content.next_frame().map(Ok)),
+            Source::Over => return Poll::Ready(None),
+        };
         if let Some(hold) = &mut this.hold {
             ready!(hold.poll(cx));
             this.hold = None;
         }
-        let mut frame = match Pin::new(body).poll_frame(cx) {
+        let mut frame = match Pin::new(&mut *body).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => frame,
             Poll::Ready(Some(Err(error))) => {
                 this.watch.break_body();
@@ -68,7 +89,10 @@ impl Body for Upload {
             }
             Poll::Ready(None) => {
                 this.watch.advance(Phase::Upload, Phase::Answer);
-                this.body = None;
+                this.source = Source::Over;
+                if let Some(kept) = &this.kept {
+                    kept.end();
+                }
                 return Poll::Ready(None);
             }
             Poll::Pending => {
@@ -91,15 +115,30 @@ impl Body for Upload {
         if let Some(fields) = frame.trailers_mut() {
             trailers::prepare(fields);
         }
+        if let Some(kept) = &this.kept {
+            kept.add(&frame);
+            // Nobody asks for more of a body whose last piece says that it is the last.
+            if body.is_end_stream() {
+                kept.end();
+            }
+        }
         Poll::Ready(Some(Ok(frame)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(Body::is_end_stream)
+        match &self.source {
+            Source::Client(body) => body.is_end_stream(),
+            Source::Again(content) => content.is_empty(),
+            Source::Over => true,
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        match &self.source {
+            Source::Client(body) => body.size_hint(),
+            Source::Again(content) => content.size_hint(),
+            Source::Over => SizeHint::with_exact(0),
+        }
     }
 }
 
@@ -152,7 +191,8 @@ mod tests {
     use tokio::time::{Instant, timeout};
 
     fn upload(gate: &Arc<Gate>) -> Upload {
-        let mut upload = Upload::empty(Arc::new(Watch::new(crate::Timeouts::default())));
+        let watch = Arc::new(Watch::new(crate::Timeouts::default()));
+        let mut upload = Upload::again(Content::default(), watch);
         upload.hold(Arc::clone(gate));
         upload
     }

@@ -1,6 +1,6 @@
 //! What became of each request, and which promises were broken on the way.
 
-use policy::{LeaseId, Moment, RouteId, Shed, TicketId, WorkerId};
+use policy::{LeaseId, Moment, Past, RouteId, Shed, TicketId, WorkerId};
 
 /// One request of one client, from its first try to its last.
 pub(crate) struct Request {
@@ -15,6 +15,8 @@ pub(crate) struct Request {
     pub(crate) held: Vec<LeaseId>,
     /// The workers that may have read this try.
     pub(crate) given_to: Vec<WorkerId>,
+    /// What the policy is told of those that did not answer.
+    pub(crate) past: Past,
     pub(crate) fate: Fate,
 }
 
@@ -50,6 +52,7 @@ impl Ledger {
             ticket: None,
             held: Vec::new(),
             given_to: Vec::new(),
+            past: Past::default(),
             fate: Fate::Open,
         });
         self.requests.len() - 1

@@ -6,7 +6,7 @@ use super::process::Process;
 use super::scenario::BOOT;
 use super::world::World;
 use policy::{
-    Action, Admission, Event, Exit, LeaseId, Outcome, Phase, Refusal, Replay, Request, Share, Signal,
+    Action, Admission, Event, Exit, LeaseId, Outcome, Past, Phase, Refusal, Replay, Request, Share, Signal,
     WorkerId,
 };
 use std::time::Duration;
@@ -103,6 +103,7 @@ impl World<'_> {
     pub(crate) fn ask(&mut self, request: usize) {
         let asked = &mut self.ledger.requests[request];
         asked.given_to.clear();
+        asked.past = Past::default();
         let patience = self.scenario.client.patience;
         self.agenda.put(self.now + patience, Happening::Impatience(request, asked.tried));
         self.admit(request);
@@ -115,15 +116,23 @@ impl World<'_> {
 
     /// Nine in ten may be sent again.
     fn wanted(&self, request: usize) -> Request {
-        let replay = if request % 10 == 9 { Replay::Never } else { Replay::Once };
+        let replay = if request % 10 == 9 { Replay::Never } else { Replay::Allowed };
         let fingerprint = u64::try_from(request).expect("a count");
-        Request { replay, fingerprint, ..Request::from(self.ledger.requests[request].route) }
+        let asked = &self.ledger.requests[request];
+        Request { replay, fingerprint, past: asked.past, ..Request::from(asked.route) }
+    }
+
+    /// What the request is to another worker, after this one.
+    fn wanted_after(&mut self, fate: policy::Fate, request: usize, worker: WorkerId) -> Request {
+        let wanted = self.wanted(request).after(fate, worker);
+        self.ledger.requests[request].past = wanted.past;
+        wanted
     }
 
     /// The worker of this lease stands still: another one is asked too.
     fn rescue(&mut self, lease: LeaseId) {
         let Some(request) = self.leases.get(&lease).copied() else { return };
-        let wanted = self.wanted(request);
+        let wanted = self.wanted_after(policy::Fate::Froze, request, lease.worker);
         if wanted.replay == Replay::Never {
             self.ledger.violation("what must not be sent twice shall be", self.now);
         }
@@ -189,8 +198,8 @@ impl World<'_> {
         if !asked.held.is_empty() || asked.ticket.is_some() {
             return;
         }
-        let rescued = asked.given_to.len() > 1;
-        match (!rescued).then(|| self.pool.rescue(self.wanted(request), lease, self.now)).flatten() {
+        let wanted = self.wanted_after(policy::Fate::Died, request, lease.worker);
+        match self.pool.rescue(wanted, lease, self.now) {
             Some(admission @ (Admission::Assigned(_) | Admission::Queued(_))) => {
                 self.place(request, admission);
             }
@@ -249,8 +258,8 @@ impl World<'_> {
             self.ledger.violation(&format!("{} is above its cap", view.id), self.now);
         }
         let given_to = &self.ledger.requests[request].given_to;
-        if given_to.contains(&lease.worker) || given_to.len() > 1 {
-            self.ledger.violation("a request was given to a worker twice, or to a third", self.now);
+        if given_to.contains(&lease.worker) || given_to.len() > 2 {
+            self.ledger.violation("a request was given to a worker twice, or to a fourth", self.now);
         }
     }
 
