@@ -3,7 +3,7 @@
 use crate::support::{Program, until};
 use logs::Log;
 use policy::PoolConfig;
-use proxy::{Endpoint, Listeners, Metrics, Options, RouteTable};
+use proxy::{Endpoint, Listener, Listeners, Metrics, Options, Role, RouteTable};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::num::NonZeroU16;
@@ -120,11 +120,11 @@ fn behind(routes: &RouteTable, act: impl FnOnce(&str) + Send + 'static) {
         let supervisor = Supervisor::new(options).expect("uvicorn can be run");
         let pool = supervisor.pool();
         let metrics = Metrics::register(&prometheus::Registry::new()).expect("an empty registry");
-        let anywhere = [Endpoint::Tcp(([127, 0, 0, 1], 0).into())];
-        let listeners = Listeners::bind(&anywhere, 2).expect("a free port");
+        let anywhere = Listener { endpoint: Endpoint::Tcp(([127, 0, 0, 1], 0).into()), role: Role::Http };
+        let listeners = Listeners::bind(vec![anywhere], 2).expect("a free port");
         let options = Options { routes: routes.clone(), ..Options::default() };
         let running = proxy::start(&pool, &options, &metrics, listeners).expect("threads");
-        let address = running.endpoints()[0].to_string();
+        let address = running.listeners()[0].endpoint.to_string();
         let client = std::thread::spawn(move || {
             let _end = OnDrop(|| pool.kill());
             act(&address);

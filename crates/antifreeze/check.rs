@@ -3,23 +3,37 @@
 use crate::args;
 use crate::config::{Choice, Configuration, Pool};
 use logs::Log;
+use proxy::{Listener, Role};
 use std::fmt::Write as _;
 use std::io::Write as _;
 use supervisor::Plan;
+use tls::Terminator;
 
 /// Prints the plan; starts and makes nothing.
 pub(crate) fn run(configuration: &Configuration) -> anyhow::Result<()> {
     let plan = configuration.plan(&configuration.settings.pool.options(Log::nowhere()))?;
-    std::io::stdout().write_all(report(configuration, &plan)?.as_bytes())?;
+    let listeners = configuration.listeners()?;
+    std::io::stdout().write_all(report(configuration, &plan, &listeners)?.as_bytes())?;
     Ok(())
 }
 
-fn report(configuration: &Configuration, plan: &Plan) -> Result<String, std::fmt::Error> {
+fn report(
+    configuration: &Configuration,
+    plan: &Plan,
+    listeners: &[Listener<Terminator>],
+) -> Result<String, std::fmt::Error> {
     let settings = &configuration.settings;
     let pool = &settings.pool;
     let mut text = String::from("The configuration is good.\n\n");
-    for listener in &settings.listeners {
+    for listener in listeners {
         writeln!(text, "listener    {listener}")?;
+        let Role::Https(terminator) = &listener.role else { continue };
+        for certificate in terminator.certificates().iter() {
+            writeln!(text, "  certificate       {}", certificate.summary())?;
+            for concern in certificate.concerns() {
+                writeln!(text, "  warning           {concern}")?;
+            }
+        }
     }
     writeln!(text, "admin API   {}", settings.admin)?;
     writeln!(text, "threads     {}", settings.threads)?;

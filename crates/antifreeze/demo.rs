@@ -1,14 +1,19 @@
 //! What to try with the built-in workers.
 
 use logs::START;
-use proxy::Endpoint;
+use proxy::{Endpoint, Listener, Role};
+use tls::Terminator;
 
 /// Says it with the real address, once it answers.
-pub(crate) fn say_what_to_try(endpoints: &[Endpoint]) {
-    let Some(endpoint) = endpoints.first() else { return };
+pub(crate) fn say_what_to_try(listeners: &[Listener<Terminator>]) {
+    let serves = |listener: &&Listener<_>| !matches!(listener.role, Role::Redirect(_));
+    let Some(Listener { endpoint, role }) = listeners.iter().find(serves) else { return };
+    let (options, scheme) = if matches!(role, Role::Https(_)) { (" -k", "https") } else { ("", "http") };
     let curl = match endpoint {
-        Endpoint::Tcp(address) => format!("curl 'http://{address}"),
-        Endpoint::Unix(path) => format!("curl --unix-socket {} 'http://localhost", path.display()),
+        Endpoint::Tcp(address) => format!("curl{options} '{scheme}://{address}"),
+        Endpoint::Unix(path) => {
+            format!("curl{options} --unix-socket {} '{scheme}://localhost", path.display())
+        }
     };
     for (path, what) in TRIALS {
         let command = format!("{curl}{path}'");

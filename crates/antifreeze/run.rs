@@ -5,11 +5,12 @@ use crate::demo;
 use anyhow::Context;
 use console::{Admin, Console, ConsoleOptions, Snapshot, Stage};
 use logs::{Log, START};
-use proxy::{Endpoint, Listeners, Metrics, Options, RouteTable};
+use proxy::{Listener, Listeners, Metrics, Options, Role, RouteTable};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use supervisor::{Ending, Plan, PoolOptions, Supervisor};
+use tls::{Keeper, Terminator, Watched};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
@@ -30,11 +31,12 @@ pub(crate) fn run(configuration: Configuration) -> anyhow::Result<ExitCode> {
 /// log: whoever does not read it must not keep the program from ending.
 fn start(
     configuration: Configuration,
-    when_it_listens: impl FnOnce(&[Endpoint]),
+    when_it_listens: impl FnOnce(&[Listener<Terminator>]),
 ) -> anyhow::Result<ExitCode> {
     let plan = configuration.plan(&configuration.settings.pool.options(Log::nowhere()))?;
+    let listeners = configuration.listeners()?;
     let (log, _flush) = Log::start(&configuration.settings.log)?;
-    Ok(serve(configuration.settings, &plan, &log, when_it_listens).unwrap_or_else(|error| {
+    Ok(serve(configuration.settings, listeners, &plan, &log, when_it_listens).unwrap_or_else(|error| {
         tracing::error!("{error:#}");
         ExitCode::FAILURE
     }))
@@ -42,13 +44,14 @@ fn start(
 
 fn serve(
     settings: Settings,
+    listeners: Vec<Listener<Terminator>>,
     plan: &Plan,
     log: &Log,
-    when_it_listens: impl FnOnce(&[Endpoint]),
+    when_it_listens: impl FnOnce(&[Listener<Terminator>]),
 ) -> anyhow::Result<ExitCode> {
     let sentinel = vec![std::env::current_exe()?.to_string_lossy().into_owned(), "sentinel".to_owned()];
     let Settings {
-        listeners,
+        listeners: _,
         admin,
         threads,
         trusted_proxies,
@@ -69,7 +72,7 @@ fn serve(
     let rescue = pool.rescue;
     let proxy_options =
         Options { timeouts, limits, trusted_proxies, routes, rescue, disclosure, log: Some(log.clone()) };
-    let listeners = Listeners::bind(&listeners, usize::from(threads.get()))?;
+    let listeners = Listeners::bind(listeners, usize::from(threads.get()))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).context("cannot wait for signals")?;
@@ -79,6 +82,7 @@ fn serve(
         let registry = prometheus::Registry::new();
         log.register(&registry)?;
         let metrics = Metrics::register(&registry)?;
+        let reloading = reload_on_hangup(listeners.bound(), &registry)?;
         let draining = Arc::new(AtomicBool::new(false));
         let console = match &admin {
             Admin::Off => None,
@@ -103,10 +107,10 @@ fn serve(
             }))
         });
         let running = proxy::start(&pool, &proxy_options, &metrics, listeners)?;
-        for endpoint in running.endpoints() {
-            tracing::info!(target: START, "listening on {endpoint}");
+        for listener in running.listeners() {
+            tracing::info!(target: START, "listening on {listener}");
         }
-        when_it_listens(running.endpoints());
+        when_it_listens(running.listeners());
         let mut reopen = signal(SignalKind::user_defined1()).context("cannot wait for signals")?;
         let reopening = async {
             while reopen.recv().await.is_some() {
@@ -141,6 +145,7 @@ fn serve(
             ended = supervisor.run() => ended?,
             () = ending => unreachable!("it waits for the supervisor to end"),
             () = reopening => unreachable!("signals never end"),
+            () = reloading => unreachable!("signals never end"),
         };
         drop(end_console);
         if let Some(console) = console {
@@ -151,5 +156,34 @@ fn serve(
             Ending::Stopped | Ending::Killed if forced.get() => ExitCode::FAILURE,
             Ending::Stopped | Ending::Killed => ExitCode::SUCCESS,
         })
+    })
+}
+
+/// Keeps the certificates of the listeners fresh, as long as the future lives; SIGHUP has them read at once. Without TLS
+/// there is nothing to read, and SIGHUP is the end of the terminal.
+fn reload_on_hangup(
+    listeners: &[Listener<Terminator>],
+    registry: &prometheus::Registry,
+) -> anyhow::Result<impl Future<Output = ()> + use<>> {
+    let watched = listeners.iter().filter_map(|listener| match &listener.role {
+        Role::Https(terminator) => {
+            Some(Watched { listener: listener.endpoint.to_string(), terminator: terminator.clone() })
+        }
+        Role::Http | Role::Redirect(_) => None,
+    });
+    let watched: Vec<Watched> = watched.collect();
+    let kept = match watched.is_empty() {
+        true => None,
+        false => {
+            let hangup = signal(SignalKind::hangup()).context("cannot wait for signals")?;
+            let keeper = Keeper::start(watched, tls::Metrics::register(registry)?);
+            Some((hangup, keeper.context("cannot watch the certificates")?))
+        }
+    };
+    Ok(async {
+        let Some((mut hangup, keeper)) = kept else { return std::future::pending().await };
+        while hangup.recv().await.is_some() {
+            keeper.reload();
+        }
     })
 }

@@ -5,6 +5,7 @@
 
 mod error;
 mod file;
+mod listeners;
 pub(crate) mod raw;
 mod settings;
 mod shape;
@@ -19,9 +20,11 @@ use crate::args;
 use clap::ArgMatches;
 use clap::parser::ValueSource;
 use file::Document;
+use proxy::Listener;
 use raw::{File, Flags};
 use std::num::NonZeroU16;
 use supervisor::{Plan, PoolOptions, StartError, Supervisor};
+use tls::{Setting, Terminator};
 
 /// The settings, and where each came from.
 #[derive(Debug)]
@@ -80,6 +83,27 @@ impl Configuration {
         })
     }
 
+    /// The listeners, with their certificates read.
+    ///
+    /// # Errors
+    /// What is wrong with the files of certificates.
+    pub(crate) fn listeners(&self) -> Result<Vec<Listener<Terminator>>, ConfigError> {
+        let numbered = self.settings.listeners.iter().cloned().enumerate();
+        numbered
+            .map(|(number, listener)| {
+                listener.load().map_err(|error| {
+                    let key = match error.setting {
+                        Setting::Chain(place) => format!(".certificates[{place}].chain"),
+                        Setting::Key(place) => format!(".certificates[{place}].key"),
+                        Setting::Authorities => ".client_ca".to_owned(),
+                        Setting::Tls => String::new(),
+                    };
+                    self.origins.blame(&format!("listeners[{number}].tls{key}"), &error.to_string())
+                })
+            })
+            .collect()
+    }
+
     /// What differs from the defaults, in the order of `config/antifreeze.yaml`.
     pub(crate) fn choices(&self) -> Vec<Choice> {
         let processors = processors();
@@ -120,12 +144,13 @@ enum Origin {
 
 impl Origins {
     fn of(&self, id: &str) -> Origin {
-        let given = self.matches.ids().any(|known| known.as_str() == id);
-        match (given.then(|| self.matches.value_source(id)).flatten(), &self.document) {
-            (Some(ValueSource::EnvVariable), _) => Origin::Variable(args::variable(&args::flag(id))),
-            (Some(_), _) => Origin::Flag(args::flag(id)),
-            (None, Some(document)) => Origin::File(document.place(&self.key_path(id))),
-            (None, None) => Origin::Nowhere,
+        let flag_id = first_of_all(id);
+        let given = self.matches.ids().any(|known| known.as_str() == flag_id);
+        match (given.then(|| self.matches.value_source(&flag_id)).flatten(), &self.document) {
+            (Some(ValueSource::EnvVariable), _) => Origin::Variable(args::variable(&args::flag(&flag_id))),
+            (Some(ValueSource::CommandLine), _) => Origin::Flag(args::flag(&flag_id)),
+            (_, Some(document)) => Origin::File(document.place(&self.key_path(id))),
+            (_, None) => Origin::Nowhere,
         }
     }
 
@@ -133,7 +158,7 @@ impl Origins {
         match self.of(id) {
             Origin::Flag(name) | Origin::Variable(name) => ConfigError::new(name, words),
             Origin::File(place) => ConfigError::new(place, &format!("{}: {words}", self.key_path(id))),
-            Origin::Nowhere => ConfigError::new(args::flag(id), words),
+            Origin::Nowhere => ConfigError::new(args::flag(&first_of_all(id)), words),
         }
     }
 
@@ -144,6 +169,16 @@ impl Origins {
             None => id.to_owned(),
         }
     }
+}
+
+/// The id of the flag for a key of any listener, as in `listeners[2].tls`: a flag speaks of all of them, and bears the
+/// path of the first.
+fn first_of_all(id: &str) -> String {
+    let pieces = id.split_inclusive('[').map(|piece| match piece.split_once(']') {
+        Some((_number, rest)) => format!("0]{rest}"),
+        None => piece.to_owned(),
+    });
+    pieces.collect()
 }
 
 /// The processors this process may use, as far as they are of use to us: more than 512 workers cannot be asked for.

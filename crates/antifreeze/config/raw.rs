@@ -8,10 +8,12 @@
 //! README.md's table; tests fail until each has it.
 
 use super::word::{
-    Assignment, Auto, Description, Disclosing, Isolating, Level, Limit, LogFormat, Network, Number, Place,
-    PoolName, Question, Rescuing, Size, Template, Text, Time, UrlPath, VariableName, Workers, scalar,
+    Assignment, Auto, ClientAuthMode, Description, Disclosing, Isolating, Level, Limit, LogFormat, Network,
+    Number, Place, PoolName, Question, Redirection, Rescuing, Size, Template, Text, Time, TlsVersion,
+    UrlPath, VariableName, Workers, scalar,
 };
 use clap::Args;
+use clap::builder::BoolishValueParser;
 use console::Admin;
 use proxy::Endpoint;
 use serde::Deserialize;
@@ -44,6 +46,59 @@ pub(crate) struct File {
 pub(crate) struct Listener {
     #[serde(deserialize_with = "address")]
     pub(crate) address: Endpoint,
+    #[serde(default)]
+    pub(crate) tls: Option<TlsSection>,
+    #[serde(default)]
+    pub(crate) redirect: Option<Redirection>,
+}
+
+/// `listeners[].tls`: `off`, `self_signed`, or a mapping.
+#[derive(Debug)]
+pub(crate) struct TlsSection(pub(crate) Option<Tls>);
+
+/// `listeners[].tls` as a mapping; as flags, it is for every listener that does not redirect.
+#[derive(Debug, Default, PartialEq, Eq, Args, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a mapping with certificates")]
+#[command(next_help_heading = "TLS, of every listener that does not redirect")]
+pub(crate) struct Tls {
+    #[arg(skip)]
+    pub(crate) certificates: Vec<Certificate>,
+    /// A certificate for development, made at the start, in place of files
+    #[arg(long = "tls-self-signed", id = "listeners[0].tls", value_parser = BoolishValueParser::new())]
+    #[serde(skip)]
+    pub(crate) self_signed: bool,
+    /// A certificate in PEM, and after it those that lead to a root; may be repeated
+    #[arg(long = "tls-cert", id = "listeners[0].tls.certificates[0].chain", value_name = "FILE")]
+    #[serde(skip)]
+    pub(crate) chains: Vec<PathBuf>,
+    /// Its private key in PEM; as often as --tls-cert, in the same order
+    #[arg(long = "tls-key", id = "listeners[0].tls.certificates[0].key", value_name = "FILE")]
+    #[serde(skip)]
+    pub(crate) keys: Vec<PathBuf>,
+    /// The oldest version of TLS that is spoken: 1.2 or 1.3
+    #[arg(long = "tls-min-version", id = "listeners[0].tls.min_version", value_name = "VERSION")]
+    pub(crate) min_version: Option<TlsVersion>,
+    /// Who signs the certificates of clients, in PEM; without --tls-client-auth each must show one
+    #[arg(long = "tls-client-ca", id = "listeners[0].tls.client_ca", value_name = "FILE")]
+    pub(crate) client_ca: Option<PathBuf>,
+    /// Whether clients show certificates: off, optional or required
+    #[arg(long = "tls-client-auth", id = "listeners[0].tls.client_auth", value_name = "WHETHER")]
+    pub(crate) client_auth: Option<ClientAuthMode>,
+}
+
+impl Tls {
+    /// Whether nothing of it was given.
+    pub(crate) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// One of `listeners[].tls.certificates`.
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a mapping, for example { chain: server.pem, key: server.key }")]
+pub(crate) struct Certificate {
+    pub(crate) chain: PathBuf,
+    pub(crate) key: PathBuf,
 }
 
 /// `admin`: `off`, or a mapping with its address.
@@ -76,6 +131,8 @@ pub(crate) struct Flags {
     /// Proxies in front of us whose X-Forwarded-* and X-Request-Id are believed; may be repeated
     #[arg(long = "trusted-proxy", id = "trusted_proxies", value_name = "NETWORK", value_delimiter = ',')]
     pub(crate) trusted_proxies: Vec<Network>,
+    #[command(flatten)]
+    pub(crate) tls: Tls,
     #[command(flatten)]
     pub(crate) pool: Pool,
     #[command(flatten)]
@@ -229,6 +286,9 @@ pub(crate) struct Routing {
 #[serde(default, deny_unknown_fields, expecting = "a mapping of time limits")]
 #[command(next_help_heading = "Time limits (off: none)")]
 pub(crate) struct Timeouts {
+    /// From a new connection to the end of its TLS handshake: it is closed
+    #[arg(long = "handshake-timeout", id = "timeouts.handshake", value_name = "TIME")]
+    pub(crate) handshake: Option<Limit<Time<10, DAY>>>,
     /// From the first byte of a request to the end of its header: 408
     #[arg(long = "header-timeout", id = "timeouts.header", value_name = "TIME")]
     pub(crate) header: Option<Limit<Time<10, DAY>>>,
@@ -328,6 +388,34 @@ where
     T::Err: fmt::Display,
 {
     scalar(deserializer, "an address, for example \"127.0.0.1:8000\"")
+}
+
+impl<'de> Deserialize<'de> for TlsSection {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct WordOrSection;
+
+        impl<'de> Visitor<'de> for WordOrSection {
+            type Value = TlsSection;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("off, self_signed, or a mapping with certificates: [{ chain: FILE, key: FILE }]")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<TlsSection, E> {
+                match text {
+                    "off" => Ok(TlsSection(None)),
+                    "self_signed" => Ok(TlsSection(Some(Tls { self_signed: true, ..Tls::default() }))),
+                    other => Err(E::invalid_value(de::Unexpected::Str(other), &self)),
+                }
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<TlsSection, A::Error> {
+                Tls::deserialize(de::value::MapAccessDeserializer::new(map)).map(|tls| TlsSection(Some(tls)))
+            }
+        }
+
+        deserializer.deserialize_any(WordOrSection)
+    }
 }
 
 impl<'de> Deserialize<'de> for AdminSection {

@@ -1,5 +1,6 @@
 //! What the configuration means: every setting has a value, and the values agree with one another.
 
+use super::listeners;
 use super::raw::{self, File, Flags};
 use super::word::{Auto, Number, Text};
 use crate::units::{show_duration, show_size};
@@ -7,7 +8,7 @@ use console::Admin;
 use ipnet::IpNet;
 use logs::{Log, LogOptions};
 use policy::{Isolation, PoolConfig};
-use proxy::{Disclosure, Endpoint, Limits, RescueScope, Routing, Timeouts};
+use proxy::{Disclosure, Endpoint, Limits, Listener, RescueScope, Role, Routing, Timeouts};
 use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use supervisor::{Environment, PoolOptions, Probe};
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Settings {
     /// Where clients connect.
-    pub(crate) listeners: Vec<Endpoint>,
+    pub(crate) listeners: Vec<Listener<tls::Options>>,
     /// Where the admin API listens.
     pub(crate) admin: Admin,
     /// Data-plane threads.
@@ -66,7 +67,10 @@ impl Settings {
     /// What holds if nothing is said, on a machine with so many processors.
     pub(crate) fn defaults(processors: NonZeroU16) -> Self {
         Self {
-            listeners: vec![Endpoint::Tcp(([127, 0, 0, 1], 8000).into())],
+            listeners: vec![Listener {
+                endpoint: Endpoint::Tcp(([127, 0, 0, 1], 8000).into()),
+                role: Role::Http,
+            }],
             admin: Admin::At(console::AdminAddress::Tcp(([127, 0, 0, 1], 9900).into())),
             threads: processors,
             trusted_proxies: Vec::new(),
@@ -97,14 +101,12 @@ impl Settings {
         let mut settings = Self::defaults(processors);
         settings.take_file(file, processors)?;
         settings.take_flags(flags, processors);
+        settings.listeners = listeners::resolve(flags, file, settings.listeners)?;
         settings.agree()?;
         Ok(settings)
     }
 
     fn take_file(&mut self, file: &File, processors: NonZeroU16) -> Result<(), Fault> {
-        if let Some(listeners) = &file.listeners {
-            self.listeners = listeners.iter().map(|listener| listener.address.clone()).collect();
-        }
         choose(&mut self.admin, file.admin.as_ref().map(|section| section.0.clone()));
         choose(&mut self.threads, file.threads.map(|threads| or_processors(threads, processors)));
         choose(&mut self.trusted_proxies, file.trusted_proxies.as_ref().map(|all| networks(all)));
@@ -126,9 +128,6 @@ impl Settings {
     }
 
     fn take_flags(&mut self, flags: &Flags, processors: NonZeroU16) {
-        if !flags.listen.is_empty() {
-            self.listeners.clone_from(&flags.listen);
-        }
         choose(&mut self.admin, flags.admin.clone());
         choose(&mut self.threads, flags.threads.map(|threads| or_processors(threads, processors)));
         if !flags.trusted_proxies.is_empty() {
@@ -180,9 +179,10 @@ impl Settings {
             let words = "no address to listen on; write [{ address: \"127.0.0.1:8000\" }], or leave it out";
             return fault("listeners", words.to_owned());
         }
-        for (number, listener) in self.listeners.iter().enumerate() {
-            if !picks_its_own_port(listener) && self.listeners[..number].contains(listener) {
-                return fault("listeners", format!("{listener} is there twice; keep one of them"));
+        let endpoints: Vec<&Endpoint> = self.listeners.iter().map(|listener| &listener.endpoint).collect();
+        for (number, endpoint) in endpoints.iter().enumerate() {
+            if !picks_its_own_port(endpoint) && endpoints[..number].contains(endpoint) {
+                return fault("listeners", format!("{endpoint} is there twice; keep one of them"));
             }
         }
         match &self.admin {
@@ -192,8 +192,10 @@ impl Settings {
                 fault("admin.address", words)
             }
             Admin::At(address) => {
-                let shared = |listener: &&Endpoint| listener.to_string() == address.to_string();
-                match self.listeners.iter().filter(|listener| !picks_its_own_port(listener)).find(shared) {
+                let shared = |endpoint: &&Endpoint| {
+                    !picks_its_own_port(endpoint) && endpoint.to_string() == address.to_string()
+                };
+                match endpoints.into_iter().find(shared) {
                     Some(_) => fault(
                         "admin.address",
                         format!("{address} is where clients connect; choose another address, or off"),
@@ -217,8 +219,8 @@ impl Settings {
             Some(_) => format!("{name}=…"),
             None => format!("less {name}"),
         };
-        vec![
-            ("listeners", join(&self.listeners)),
+        let listeners = listeners::rows(&self.listeners);
+        let others = vec![
             ("admin.address", self.admin.to_string()),
             ("threads", count(self.threads)),
             ("trusted_proxies", join(&self.trusted_proxies)),
@@ -251,6 +253,7 @@ impl Settings {
             ("routing.patterns", join(&self.routing.patterns)),
             ("routing.openapi", self.routing.openapi.to_string()),
             ("routing.health", join(&self.routing.health)),
+            ("timeouts.handshake", limit(self.timeouts.handshake)),
             ("timeouts.header", limit(self.timeouts.header)),
             ("timeouts.body_idle", limit(self.timeouts.body_idle)),
             ("timeouts.response_start", limit(self.timeouts.response_start)),
@@ -266,7 +269,8 @@ impl Settings {
             ("log.access", self.log.access.to_string()),
             ("log.access_format", self.log.access_format.to_string()),
             ("log.response_header", show_disclosure(self.disclosure).to_owned()),
-        ]
+        ];
+        listeners.into_iter().chain(others).collect()
     }
 }
 
@@ -363,6 +367,7 @@ fn show_disclosure(disclosure: Disclosure) -> &'static str {
 }
 
 fn take_timeouts(timeouts: &mut Timeouts, given: &raw::Timeouts) {
+    choose(&mut timeouts.handshake, given.handshake.map(|limit| limit.map(|time| time.0)));
     choose(&mut timeouts.header, given.header.map(|limit| limit.map(|time| time.0)));
     choose(&mut timeouts.body_idle, given.body_idle.map(|limit| limit.map(|time| time.0)));
     choose(&mut timeouts.response_start, given.response_start.map(|limit| limit.map(|time| time.0)));
@@ -414,6 +419,6 @@ fn picks_its_own_port(endpoint: &Endpoint) -> bool {
     }
 }
 
-fn join<T: ToString>(all: impl IntoIterator<Item = T>) -> String {
+pub(super) fn join<T: ToString>(all: impl IntoIterator<Item = T>) -> String {
     all.into_iter().map(|one| one.to_string()).collect::<Vec<_>>().join(", ")
 }

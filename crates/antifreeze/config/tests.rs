@@ -6,6 +6,7 @@ use super::raw::{File, Flags};
 use super::{DEFAULT_POOL, Settings};
 use crate::args;
 use proptest::prelude::*;
+use proxy::{Listener, Role};
 use std::collections::BTreeSet;
 use std::fs;
 use std::num::NonZeroU16;
@@ -37,13 +38,38 @@ fn the_file_that_shows_every_key_says_the_defaults() {
 fn the_file_that_shows_every_key_leaves_none_out_and_names_each_flag() {
     let (document, _) = read("antifreeze.yaml");
     let text = fs::read_to_string(repository().join("config/antifreeze.yaml")).unwrap();
-    let without_flag = ["routes[0].path", "routes[0].pool"].map(str::to_owned);
-    for id in args::ids().into_iter().chain(without_flag) {
-        let key = id.replacen("pool.", "pools.app.", 1);
-        assert!(document.locate(&key).is_some(), "{key} is missing");
-        let flag = args::flag(&id);
-        assert!(flag == "COMMAND" || text.contains(&format!("# {flag}")), "{key} does not name {flag}");
+    let without_flag = ["listeners[0].redirect", "routes[0].path", "routes[0].pool"].map(str::to_owned);
+    let ids = args::ids().into_iter().filter(|id| !id.starts_with(TLS));
+    for id in ids.chain(without_flag) {
+        must_show(&id, &document, &text);
     }
+}
+
+#[test]
+fn the_file_that_shows_tls_leaves_no_key_of_it_out_says_the_defaults_and_names_each_flag() {
+    let (document, settings) = read("tls.yaml");
+    let text = fs::read_to_string(repository().join("config/tls.yaml")).unwrap();
+    for id in args::ids().into_iter().filter(|id| id.starts_with(TLS)) {
+        must_show(&id, &document, &text);
+    }
+    let [Listener { role: Role::Https(options), .. }, Listener { role: Role::Redirect(_), .. }] =
+        &settings.listeners[..]
+    else {
+        panic!("one listener with TLS and one that redirects: {:?}", settings.listeners)
+    };
+    assert_eq!(options.min_version, tls::Version::default());
+    assert_eq!(options.client_auth, tls::ClientAuth::Off);
+}
+
+/// Keys of TLS have a file of their own: where they are, TLS is no longer off.
+const TLS: &str = "listeners[0].tls.";
+
+fn must_show(id: &str, document: &Document, text: &str) {
+    let key = id.replacen("pool.", "pools.app.", 1);
+    assert!(document.locate(&key).is_some(), "{key} is missing");
+    let flag = args::flag(id);
+    let named = |line: &str| line.contains(&format!("# {flag}"));
+    assert!(matches!(&flag[..], "COMMAND") || text.lines().any(named), "{key} does not name {flag}");
 }
 
 #[test]
@@ -73,7 +99,7 @@ fn the_readme_names_every_flag_beside_its_key_and_default() {
     let mut defaults = Settings::defaults(PROCESSORS);
     defaults.pool.runtime_directory = PathBuf::from("/tmp");
     for (id, default) in defaults.rows(PROCESSORS) {
-        let (flag, key) = (args::flag(id), id.replacen("pool.", "", 1));
+        let (flag, key) = (args::flag(id), id.replacen("pool.", "", 1).replace("[0]", "[]"));
         let row = readme.lines().find(|line| line.starts_with(&format!("| `{flag}` | `{key}` |")));
         assert!(row.is_some_and(|row| row.contains(&default)), "{flag}, {key}, {default}: {row:?}");
     }
@@ -169,4 +195,10 @@ const PIECES: &[&str] = &[
     "address: ",
     "\"127.0.0.1:0\"",
     "uvicorn",
+    "tls: ",
+    "redirect: ",
+    "https",
+    "self_signed",
+    "certificates: ",
+    "{chain: a, key: b}",
 ];

@@ -8,7 +8,9 @@ use crate::units;
 use ipnet::IpNet;
 use logs::{AccessTarget, Filter, Format, FormatError};
 use policy::Isolation;
-use proxy::{Disclosure, OpenApi, OpenApiError, Pattern, PatternError, RescueScope};
+use proxy::{
+    Disclosure, HttpsPort, HttpsPortError, OpenApi, OpenApiError, Pattern, PatternError, RescueScope,
+};
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use std::fmt::{self, Display};
 use std::marker::PhantomData;
@@ -266,6 +268,61 @@ impl FromStr for Disclosing {
     }
 }
 
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TlsVersion(pub(crate) tls::Version);
+
+impl FromStr for TlsVersion {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "1.2" => Ok(Self(tls::Version::Tls12)),
+            "1.3" => Ok(Self(tls::Version::Tls13)),
+            _ => Err(format!("'{text}' is not a version of TLS that is spoken; write 1.2 or 1.3")),
+        }
+    }
+}
+
+/// Whether clients show certificates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ClientAuthMode {
+    Off,
+    Optional,
+    Required,
+}
+
+impl FromStr for ClientAuthMode {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "off" => Ok(Self::Off),
+            "optional" => Ok(Self::Optional),
+            "required" => Ok(Self::Required),
+            _ => Err(format!("'{text}' is none of off, optional and required")),
+        }
+    }
+}
+
+/// Where a listener sends its clients, if that is what it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Redirection(pub(crate) Option<HttpsPort>);
+
+impl FromStr for Redirection {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "off" => Ok(Self(None)),
+            place => place
+                .parse()
+                .map(|port| Self(Some(port)))
+                .map_err(|error: HttpsPortError| format!("{error}, or off")),
+        }
+    }
+}
+
 /// The path of a URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct UrlPath(pub(crate) String);
@@ -420,6 +477,9 @@ read_from_yaml_scalars! {
     [] Isolating, "auto or off";
     [] Rescuing, "safe, idempotent or off";
     [] Disclosing, "reason, timing or off";
+    [] TlsVersion, "a version of TLS, 1.2 or 1.3";
+    [] ClientAuthMode, "off, optional or required";
+    [] Redirection, "off, https, or https and a port";
     [] UrlPath, "a path, for example /healthz";
     [] Text, "text";
     [] VariableName, "the name of a variable";

@@ -1,11 +1,12 @@
 //! How a client's connection ends, so that its last answer can be read and a broken one is seen as broken.
 
+use crate::client::ClientStream;
 use crate::watch::{Phase, Watch};
 use http::StatusCode;
 use std::io;
 use std::time::Duration;
 use supervisor::Stream;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
 /// What ended the HTTP on a connection.
@@ -36,23 +37,34 @@ impl Ending {
 }
 
 /// Closes a connection on which no HTTP goes on.
-pub(crate) async fn close(mut stream: Stream, ending: &Ending, watch: &Watch) {
+pub(crate) async fn close(mut stream: ClientStream, ending: &Ending, watch: &Watch) {
     // Nothing can be done for a client that is gone already.
     let _ = match ending {
         Ending::Late(Phase::Head) => {
             let sent = timeout(LAST_WRITE, stream.write_all(HEADER_TIMEOUT)).await;
             if sent.is_ok() { linger(stream).await } else { Ok(()) }
         }
-        Ending::Broken(_) | Ending::Late(_) if watch.answer_ends_with_connection() => reset(stream),
+        Ending::Broken(_) | Ending::Late(_) if watch.answer_ends_with_connection() => reset(&stream),
         Ending::Broken(error) if error.is_parse() => linger(stream).await,
         Ending::Over | Ending::Broken(_) if watch.left_unread() => linger(stream).await,
+        // An end that is in order is said inside TLS as well; hyper has done so where it was done.
+        Ending::Late(Phase::Idle) => timeout(LAST_WRITE, stream.shutdown()).await.unwrap_or(Ok(())),
         Ending::Over | Ending::Broken(_) | Ending::Late(_) => Ok(()),
     };
 }
 
+/// Tells a client that speaks HTTP where TLS is spoken.
+pub(crate) async fn refuse_plain_http(mut stream: Stream) -> io::Result<()> {
+    match timeout(LAST_WRITE, stream.write_all(PLAIN_HTTP)).await {
+        Ok(sent) => sent?,
+        Err(_) => return Ok(()),
+    }
+    linger(stream).await
+}
+
 /// Reads on for a while before it closes: data that meets a closed socket is answered by a reset, and the reset takes an
 /// answer away that the client has not read yet (RFC 9112 section 9.6).
-async fn linger(mut stream: Stream) -> io::Result<()> {
+pub(crate) async fn linger(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()> {
     let unread = async {
         stream.shutdown().await?;
         let mut buffer = vec![0; BUFFER];
@@ -68,8 +80,8 @@ async fn linger(mut stream: Stream) -> io::Result<()> {
 }
 
 /// Ends a connection whose orderly end would say that the answer was whole. Unix sockets know no resets.
-fn reset(stream: Stream) -> io::Result<()> {
-    match stream {
+fn reset(stream: &ClientStream) -> io::Result<()> {
+    match stream.socket() {
         Stream::Tcp(stream) => stream.set_zero_linger(),
         Stream::Unix(_) => Ok(()),
     }
@@ -82,3 +94,6 @@ const BUFFER: usize = 16 * 1024;
 
 const HEADER_TIMEOUT: &[u8] =
     b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\nx-antifreeze: header_timeout\r\n\r\n";
+
+const PLAIN_HTTP: &[u8] =
+    b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: text/plain\r\nx-antifreeze: plain_http\r\n\r\nHTTPS is spoken here: write https:// instead of http\n";

@@ -4,8 +4,10 @@ use crate::access::Record;
 use crate::deliver::{Answered, deliver};
 use crate::download::Download;
 use crate::error::Error;
+use crate::redirect::{self, REDIRECT};
 use crate::request::{self, Origin, Wishes};
 use crate::response;
+use crate::role::HttpsPort;
 use crate::shard::Shard;
 use crate::tunnel;
 use crate::upload::{Gate, Upload};
@@ -21,16 +23,17 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use supervisor::Lease;
 
-/// Answers one request: by a worker, or by an error of our own.
+/// Answers one request: by a worker, by an error of our own, or by sending it to https.
 pub(crate) async fn serve(
     shard: Arc<Shard>,
     watch: Arc<Watch>,
     origin: Arc<Origin>,
+    redirect: Option<HttpsPort>,
     request: Request<Incoming>,
 ) -> Result<Response<Download>, Infallible> {
     watch.begin();
     let mut record = Box::new(Record::new(Arc::clone(&shard), Arc::clone(&watch)));
-    let mut response = match forward(&shard, &watch, &origin, request, &mut record).await {
+    let mut response = match forward(&shard, &watch, &origin, redirect, request, &mut record).await {
         Ok(response) => response,
         Err(error) => {
             record.reason = Some(error.reason());
@@ -50,6 +53,7 @@ async fn forward(
     shard: &Arc<Shard>,
     watch: &Arc<Watch>,
     origin: &Origin,
+    redirect: Option<HttpsPort>,
     request: Request<Incoming>,
     record: &mut Record,
 ) -> Result<Response<Download>, Error> {
@@ -57,6 +61,11 @@ async fn forward(
     record.note_head(&parts, origin);
     let limit = shard.options.limits.body_bytes;
     let mut upload = Upload::new(body, limit, Arc::clone(watch));
+    if let Some(port) = redirect {
+        let response = redirect::answer(&mut parts, port)?;
+        record.reason = Some(REDIRECT);
+        return Ok(response);
+    }
     let wishes = request::prepare(&mut parts, origin, || shard.new_id())?;
     if limit.is_some_and(|limit| upload.size_hint().lower() > limit) {
         return Err(Error::BodyTooLarge);

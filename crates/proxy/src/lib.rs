@@ -4,18 +4,22 @@
 //! others nothing but the pool, whose counts are exact. It knows leases, and nothing of processes.
 
 mod access;
+mod client;
 mod closing;
 mod deliver;
 mod download;
 mod error;
 mod forward;
+mod handshake;
 mod listener;
 mod meter;
 mod metrics;
 mod options;
+mod redirect;
 mod replay;
 mod request;
 mod response;
+mod role;
 mod route;
 mod server;
 mod shard;
@@ -28,5 +32,6 @@ mod watch;
 pub use listener::{BindError, Endpoint, EndpointError, Listeners};
 pub use metrics::Metrics;
 pub use options::{Disclosure, Limits, Options, RescueScope, Timeouts};
+pub use role::{HttpsPort, HttpsPortError, Listener, Role};
 pub use route::{OpenApi, OpenApiError, Pattern, PatternError, RouteTable, Routing};
 pub use server::{Running, start};

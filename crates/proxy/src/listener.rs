@@ -3,6 +3,7 @@
 //! With `SO_REUSEPORT` the kernel spreads connections over the threads' own queues (socket(7)). The same option would
 //! let a second program of this user share the port unnoticed; so the address is first taken without it.
 
+use crate::role::{Listener, Role};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::fmt;
 use std::fs;
@@ -12,6 +13,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::str::FromStr;
+use tls::Terminator;
 
 /// An address to listen on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,13 +66,19 @@ pub enum BindError {
 /// Bound sockets, one list a thread.
 #[derive(Debug)]
 pub struct Listeners {
-    endpoints: Vec<Endpoint>,
+    bound: Vec<Listener<Terminator>>,
     pub(crate) by_thread: Vec<Vec<Acceptor>>,
 }
 
-/// One thread's socket.
+/// One thread's socket, and what is done for those who connect to it.
 #[derive(Debug)]
-pub(crate) enum Acceptor {
+pub(crate) struct Acceptor {
+    pub(crate) socket: ListeningSocket,
+    pub(crate) role: Role<Terminator>,
+}
+
+#[derive(Debug)]
+pub(crate) enum ListeningSocket {
     Tcp(std::net::TcpListener),
     Unix(std::os::unix::net::UnixListener),
 }
@@ -80,37 +88,41 @@ impl Listeners {
     ///
     /// # Errors
     /// [`BindError`], one line each.
-    pub fn bind(endpoints: &[Endpoint], threads: usize) -> Result<Self, BindError> {
+    pub fn bind(listeners: Vec<Listener<Terminator>>, threads: usize) -> Result<Self, BindError> {
         let mut by_thread: Vec<Vec<Acceptor>> = (0..threads).map(|_| Vec::new()).collect();
         let mut bound = Vec::new();
-        for endpoint in endpoints {
+        for Listener { endpoint, role } in listeners {
+            let acceptor = |socket| Acceptor { socket, role: role.clone() };
             let failed = |error: io::Error| match error.kind() {
                 io::ErrorKind::AddrInUse => BindError::InUse(endpoint.clone()),
                 _ => BindError::Other(endpoint.clone(), error),
             };
-            bound.push(match endpoint {
+            let endpoint = match &endpoint {
                 Endpoint::Tcp(address) => {
                     let address = take(*address).map_err(failed)?;
                     for acceptors in &mut by_thread {
-                        acceptors.push(Acceptor::Tcp(listen(address).map_err(failed)?));
+                        let socket = ListeningSocket::Tcp(listen(address).map_err(failed)?);
+                        acceptors.push(acceptor(socket));
                     }
                     Endpoint::Tcp(address)
                 }
                 Endpoint::Unix(path) => {
                     let listener = listen_unix(path).map_err(failed)?;
                     for acceptors in &mut by_thread {
-                        acceptors.push(Acceptor::Unix(listener.try_clone().map_err(failed)?));
+                        let socket = ListeningSocket::Unix(listener.try_clone().map_err(failed)?);
+                        acceptors.push(acceptor(socket));
                     }
                     endpoint.clone()
                 }
-            });
+            };
+            bound.push(Listener { endpoint, role });
         }
-        Ok(Self { endpoints: bound, by_thread })
+        Ok(Self { bound, by_thread })
     }
 
-    /// The addresses as they were taken, with the ports chosen by the system.
-    pub fn endpoints(&self) -> &[Endpoint] {
-        &self.endpoints
+    /// The listeners as they were bound, with the ports chosen by the system.
+    pub fn bound(&self) -> &[Listener<Terminator>] {
+        &self.bound
     }
 }
 

@@ -14,6 +14,8 @@ pub struct Metrics {
     worker_response: Histogram,
     retries: IntCounterVec,
     rescues: IntCounterVec,
+    handshakes: IntCounterVec,
+    failed_handshakes: IntCounterVec,
     /// Open client connections.
     pub(crate) connections: IntGauge,
 }
@@ -58,21 +60,40 @@ impl Metrics {
                 ),
                 &["outcome"],
             )?,
+            handshakes: IntCounterVec::new(
+                Opts::new("antifreeze_tls_handshakes_total", "TLS handshakes with clients that succeeded."),
+                &["version", "kind"],
+            )?,
+            failed_handshakes: IntCounterVec::new(
+                Opts::new("antifreeze_tls_handshake_failures_total", "TLS handshakes that failed, by why."),
+                &["reason"],
+            )?,
             connections: IntGauge::new("antifreeze_client_connections", "Open client connections.")?,
         };
-        let families: [Box<dyn Collector>; 7] = [
+        let families: [Box<dyn Collector>; 9] = [
             Box::new(metrics.rescues.clone()),
             Box::new(metrics.requests.clone()),
             Box::new(metrics.total.clone()),
             Box::new(metrics.queue_wait.clone()),
             Box::new(metrics.worker_response.clone()),
             Box::new(metrics.retries.clone()),
+            Box::new(metrics.handshakes.clone()),
+            Box::new(metrics.failed_handshakes.clone()),
             Box::new(metrics.connections.clone()),
         ];
         for family in families {
             registry.register(family)?;
         }
         Ok(metrics)
+    }
+
+    /// `kind`: whether keys were exchanged anew, or an earlier session resumed.
+    pub(crate) fn count_handshake(&self, version: &'static str, kind: &'static str) {
+        self.handshakes.with_label_values(&[version, kind]).inc();
+    }
+
+    pub(crate) fn count_failed_handshake(&self, reason: &'static str) {
+        self.failed_handshakes.with_label_values(&[reason]).inc();
     }
 
     /// One thread's own counts.

@@ -60,6 +60,8 @@ impl Options {
 /// How long each step may take. `None`: for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
+    /// From a new connection to the end of its TLS handshake: the connection is closed.
+    pub handshake: Option<Duration>,
     /// From the first byte of a request to the end of its header: 408.
     pub header: Option<Duration>,
     /// Between two pieces of a request body that the proxy waits for: 408.
@@ -77,6 +79,7 @@ pub struct Timeouts {
 impl Default for Timeouts {
     fn default() -> Self {
         Self {
+            handshake: Some(Duration::from_secs(10)),
             header: Some(Duration::from_secs(15)),
             body_idle: Some(Duration::from_secs(30)),
             response_start: Some(Duration::from_secs(60)),

@@ -2,12 +2,15 @@
 //! connection alone, and told where it comes from.
 
 use crate::error::Error;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, EXPECT, Entry, HOST, HeaderMap, HeaderName, HeaderValue, MAX_FORWARDS, TE,
     TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::request::Parts;
 use http::{Method, Uri, Version};
+use rustls::pki_types::CertificateDer;
 use std::net::IpAddr;
 
 /// Where a connection's requests come from, as forwarding headers tell it.
@@ -19,13 +22,25 @@ pub(crate) struct Origin {
     trusted: bool,
     /// The address as text, written once a connection.
     address: Option<HeaderValue>,
+    /// `http` or `https`.
+    scheme: HeaderValue,
+    /// The certificate that the client showed, as RFC 9440 writes it.
+    certificate: Option<HeaderValue>,
 }
 
 impl Origin {
     pub(crate) fn new(peer: Option<IpAddr>, trusted: bool) -> Self {
         let address = peer.map(|peer| peer.to_canonical().to_string());
         let address = address.map(|text| HeaderValue::try_from(text).expect("an IP address is plain text"));
-        Self { peer, trusted, address }
+        Self { peer, trusted, address, scheme: HeaderValue::from_static("http"), certificate: None }
+    }
+
+    /// The same, inside TLS, with the certificate that the client showed.
+    pub(crate) fn secured(self, certificate: Option<&CertificateDer<'_>>) -> Self {
+        let certificate = certificate.map(|bytes| {
+            HeaderValue::try_from(format!(":{}:", STANDARD.encode(bytes))).expect("base64 is plain text")
+        });
+        Self { scheme: HeaderValue::from_static("https"), certificate, ..self }
     }
 
     /// Who asked: what a trusted peer vouches for, else the peer.
@@ -52,6 +67,7 @@ pub(crate) struct Wishes {
 pub(crate) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(crate) const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 pub(crate) const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+pub(crate) const CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Fields about one connection, never passed on (RFC 9110 section 7.6.1).
@@ -70,7 +86,16 @@ fn is_hop_by_hop(name: &str) -> bool {
 
 /// Fields that say who the client is: what a stranger claims in them is dropped.
 fn is_identity(name: &str) -> bool {
-    matches!(name, "x-forwarded-for" | "x-forwarded-proto" | "x-forwarded-host" | "x-real-ip" | "forwarded")
+    matches!(
+        name,
+        "x-forwarded-for"
+            | "x-forwarded-proto"
+            | "x-forwarded-host"
+            | "x-real-ip"
+            | "forwarded"
+            | "client-cert"
+            | "client-cert-chain"
+    )
 }
 
 /// Checks the head and turns it into the one for the worker.
@@ -82,11 +107,7 @@ pub(crate) fn prepare(
     origin: &Origin,
     new_id: impl FnOnce() -> HeaderValue,
 ) -> Result<Wishes, Error> {
-    if parts.method == Method::CONNECT {
-        return Err(Error::Connect);
-    }
-    check_framing(parts)?;
-    let host = take_host(parts)?;
+    let host = authority(parts)?;
     let http_1_1 = parts.version == Version::HTTP_11;
     let headers = &mut parts.headers;
     let trailers = has_token(headers, &TE, "trailers");
@@ -118,7 +139,12 @@ pub(crate) fn prepare(
         headers.insert(FORWARDED_FOR, list);
     }
     if let Entry::Vacant(place) = headers.entry(FORWARDED_PROTO) {
-        place.insert(HeaderValue::from_static("http"));
+        place.insert(origin.scheme.clone());
+    }
+    if let Some(certificate) = &origin.certificate
+        && let Entry::Vacant(place) = headers.entry(CLIENT_CERT)
+    {
+        place.insert(certificate.clone());
     }
     if let (Entry::Vacant(place), Some(host)) = (headers.entry(FORWARDED_HOST), &host) {
         place.insert(host.clone());
@@ -141,6 +167,18 @@ pub(crate) fn prepare(
     count_hops(&parts.method, headers)?;
     let version = std::mem::replace(&mut parts.version, Version::HTTP_11);
     Ok(Wishes { upgrade, expects_continue: expects_continue && http_1_1, version })
+}
+
+/// Checks what must hold whoever answers, and brings the target into origin form.
+///
+/// # Errors
+/// The answer to give instead.
+pub(crate) fn authority(parts: &mut Parts) -> Result<Option<HeaderValue>, Error> {
+    if parts.method == Method::CONNECT {
+        return Err(Error::Connect);
+    }
+    check_framing(parts)?;
+    take_host(parts)
 }
 
 /// Drops what concerns one connection: the well-known fields, and those that `Connection` names.

@@ -1,16 +1,19 @@
 //! The data-plane threads: accept, serve, drain.
 
 use crate::access;
+use crate::client::ClientStream;
 use crate::closing::{self, Ending};
 use crate::forward;
-use crate::listener::{Acceptor, Endpoint, Listeners};
+use crate::handshake::{self, Reason};
+use crate::listener::{Acceptor, Endpoint, Listeners, ListeningSocket};
 use crate::metrics::Metrics;
 use crate::request::Origin;
+use crate::role::{HttpsPort, Listener, Role};
 use crate::route::discovery;
 use crate::shard::Shard;
 use crate::watch::{Phase, Watch};
 use crate::{BindError, Options};
-use http::Request;
+use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -24,6 +27,7 @@ use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use supervisor::{Pool, Stream};
+use tls::Terminator;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
@@ -33,7 +37,7 @@ use tokio::time::{Instant, sleep_until};
 /// A running data plane.
 #[derive(Debug)]
 pub struct Running {
-    endpoints: Vec<Endpoint>,
+    listeners: Vec<Listener<Terminator>>,
     stage: watch::Sender<Stage>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -53,7 +57,7 @@ enum Stage {
 /// # Errors
 /// When a thread or its runtime cannot be made.
 pub fn start(pool: &Pool, options: &Options, metrics: &Metrics, listeners: Listeners) -> io::Result<Running> {
-    let endpoints = listeners.endpoints().to_vec();
+    let bound = listeners.bound().to_vec();
     let (stage, _) = watch::channel(Stage::Serving);
     let mut threads = Vec::new();
     for (number, acceptors) in listeners.by_thread.into_iter().enumerate() {
@@ -71,13 +75,13 @@ pub fn start(pool: &Pool, options: &Options, metrics: &Metrics, listeners: Liste
         };
         threads.push(std::thread::Builder::new().name(format!("proxy-{number}")).spawn(body)?);
     }
-    Ok(Running { endpoints, stage, threads })
+    Ok(Running { listeners: bound, stage, threads })
 }
 
 impl Running {
-    /// The addresses, with the ports chosen by the system.
-    pub fn endpoints(&self) -> &[Endpoint] {
-        &self.endpoints
+    /// The listeners, with the ports chosen by the system.
+    pub fn listeners(&self) -> &[Listener<Terminator>] {
+        &self.listeners
     }
 
     /// Takes no more connections and lets the open ones finish their requests; after `limit`, or when `hurry` resolves,
@@ -123,8 +127,8 @@ async fn run(
             biased;
             _ = until.wait_for(|stage| *stage > Stage::Serving) => break,
             accepted = accept(&doors), if room => match accepted {
-                Ok((stream, peer)) => {
-                    connections.spawn(serve(Arc::clone(&shard), stream, peer, stage.clone()));
+                Ok(accepted) => {
+                    connections.spawn(serve(Arc::clone(&shard), accepted, stage.clone()));
                 }
                 // Out of descriptors or memory (accept(2)): wait for somebody to leave instead of spinning.
                 Err(error) => {
@@ -138,8 +142,8 @@ async fn run(
     }
     drop(errands);
     // What waits in the kernel's queue was promised a connection.
-    while let Some(Ok((stream, peer))) = poll_once(accept(&doors)).await {
-        connections.spawn(serve(Arc::clone(&shard), stream, peer, stage.clone()));
+    while let Some(Ok(accepted)) = poll_once(accept(&doors)).await {
+        connections.spawn(serve(Arc::clone(&shard), accepted, stage.clone()));
     }
     drop(doors);
     drop(until);
@@ -158,14 +162,59 @@ async fn run(
 }
 
 /// One client connection, from its acceptance to its end.
-async fn serve(shard: Arc<Shard>, stream: Stream, peer: Option<IpAddr>, mut stage: watch::Receiver<Stage>) {
+async fn serve(shard: Arc<Shard>, accepted: Accepted, stage: watch::Receiver<Stage>) {
     let _counted = Counted::new(&shard);
+    let Accepted { stream, peer, role } = accepted;
+    let origin = Origin::new(peer, shard.options.trusts(peer));
+    let (stream, origin, redirect) = match role {
+        Role::Http => (ClientStream::Plain(stream), origin, None),
+        Role::Redirect(port) => (ClientStream::Plain(stream), origin, Some(port)),
+        Role::Https(terminator) => {
+            let limit = shard.options.timeouts.handshake;
+            // A future of its own, so that plain connections do not carry room for it.
+            let shaken =
+                Box::pin(handshake::accept(stream, terminator.config(), limit, peer, &shard.metrics));
+            match shaken.await {
+                Ok(stream) => {
+                    let (_, session) = stream.get_ref();
+                    let origin = origin.secured(session.peer_certificates().and_then(|chain| chain.first()));
+                    (ClientStream::Tls(stream), origin, None)
+                }
+                Err(reason) => {
+                    if reason == Reason::PlainHttp {
+                        let watch = Arc::new(Watch::new(shard.options.timeouts));
+                        access::note_unread(
+                            &shard,
+                            &watch,
+                            &origin,
+                            StatusCode::BAD_REQUEST,
+                            reason.as_str(),
+                        );
+                    }
+                    return;
+                }
+            }
+        }
+    };
+    // What the client chose of `tls::ALPN` is known here (`ServerConnection::alpn_protocol`); one that did not choose
+    // speaks HTTP/1.1.
+    serve_http1(shard, stream, origin, redirect, stage).await;
+}
+
+/// A connection on which HTTP/1.1 is spoken, or answered with redirects alone.
+async fn serve_http1(
+    shard: Arc<Shard>,
+    stream: ClientStream,
+    origin: Origin,
+    redirect: Option<HttpsPort>,
+    mut stage: watch::Receiver<Stage>,
+) {
     let watch = Arc::new(Watch::new(shard.options.timeouts));
-    let origin = Arc::new(Origin::new(peer, shard.options.trusts(peer)));
+    let origin = Arc::new(origin);
     let service = service_fn({
         let (shard, watch, origin) = (Arc::clone(&shard), Arc::clone(&watch), Arc::clone(&origin));
         move |request: Request<Incoming>| {
-            forward::serve(Arc::clone(&shard), Arc::clone(&watch), Arc::clone(&origin), request)
+            forward::serve(Arc::clone(&shard), Arc::clone(&watch), Arc::clone(&origin), redirect, request)
         }
     });
     let io = TokioIo::new(Noted { stream, watch: Arc::clone(&watch) });
@@ -253,7 +302,7 @@ impl Drop for Counted {
 
 /// A client's stream that notes when a request begins.
 struct Noted {
-    stream: Stream,
+    stream: ClientStream,
     watch: Arc<Watch>,
 }
 
@@ -311,35 +360,49 @@ impl Noted {
 }
 
 /// A listening socket on this thread's runtime.
-enum Door {
+struct Door {
+    socket: Socket,
+    role: Role<Terminator>,
+}
+
+enum Socket {
     Tcp(TcpListener),
     Unix(UnixListener),
+}
+
+/// A connection that nothing was read from yet.
+struct Accepted {
+    stream: Stream,
+    peer: Option<IpAddr>,
+    role: Role<Terminator>,
 }
 
 impl Door {
     fn open(acceptor: Acceptor) -> Result<Self, BindError> {
         let failed = |error| BindError::Other(Endpoint::Unix("listener".into()), error);
-        match acceptor {
-            Acceptor::Tcp(listener) => TcpListener::from_std(listener).map(Self::Tcp).map_err(failed),
-            Acceptor::Unix(listener) => UnixListener::from_std(listener).map(Self::Unix).map_err(failed),
-        }
+        let socket = match acceptor.socket {
+            ListeningSocket::Tcp(listener) => TcpListener::from_std(listener).map(Socket::Tcp),
+            ListeningSocket::Unix(listener) => UnixListener::from_std(listener).map(Socket::Unix),
+        };
+        Ok(Self { socket: socket.map_err(failed)?, role: acceptor.role })
     }
 
-    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Stream, Option<IpAddr>)>> {
-        match self {
-            Self::Tcp(listener) => listener.poll_accept(cx).map_ok(|(stream, peer)| {
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
+        let accepted = |stream, peer| Accepted { stream, peer, role: self.role.clone() };
+        match &self.socket {
+            Socket::Tcp(listener) => listener.poll_accept(cx).map_ok(|(stream, peer)| {
                 // Without it small answers wait for acknowledgements; a socket that refuses is already closed.
                 let _ = stream.set_nodelay(true);
-                (Stream::Tcp(stream), Some(peer.ip()))
+                accepted(Stream::Tcp(stream), Some(peer.ip()))
             }),
-            Self::Unix(listener) => {
-                listener.poll_accept(cx).map_ok(|(stream, _)| (Stream::Unix(stream), None))
+            Socket::Unix(listener) => {
+                listener.poll_accept(cx).map_ok(|(stream, _)| accepted(Stream::Unix(stream), None))
             }
         }
     }
 }
 
-async fn accept(doors: &[Door]) -> io::Result<(Stream, Option<IpAddr>)> {
+async fn accept(doors: &[Door]) -> io::Result<Accepted> {
     poll_fn(|cx| {
         let ready = doors.iter().map(|door| door.poll_accept(cx)).find(Poll::is_ready);
         ready.unwrap_or(Poll::Pending)

@@ -181,6 +181,7 @@ mod tests {
     async fn each_phase_has_its_own_limit_from_its_own_start() {
         let limit = |seconds| Some(Duration::from_secs(seconds));
         let watch = Watch::new(Timeouts {
+            handshake: None,
             header: limit(1),
             body_idle: limit(2),
             response_start: limit(3),
