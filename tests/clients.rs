@@ -1,6 +1,8 @@
-//! The clients that people use, against FastAPI under uvicorn: keep-alive, uploads, streams, WebSockets.
+//! The clients that people use, against FastAPI under uvicorn: keep-alive, uploads, streams, WebSockets, all of it inside
+//! TLS as well.
 
 use crate::support::Program;
+use crate::tls::authority::Authority;
 use std::path::Path;
 use std::process::Command;
 
@@ -8,13 +10,19 @@ const TESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests");
 
 #[test]
 fn curl_keeps_its_connection_uploads_in_chunks_and_downloads() {
-    let program = serve();
+    let (plain, safe) = (Site::plain(), Site::inside_tls());
+    for site in [plain, safe] {
+        curl(&site);
+    }
+}
+
+fn curl(site: &Site) {
     let client = |args: &[&str]| {
         let mut command = Command::new("curl");
-        command.args(["-sS", "--fail", "--max-time", "20"]).args(args);
+        command.args(["-sS", "--fail", "--max-time", "20"]).args(args).env("CURL_CA_BUNDLE", site.root());
         succeed(&mut command)
     };
-    let url = |path: &str| format!("http://{}{path}", program.address);
+    let url = |path: &str| format!("{}{path}", site.url);
     let page = url("/openapi.json");
     let connects = client(&["-o", "/dev/null", "-w", "%{num_connects}", &page, "-o", "/dev/null", &page]);
     assert_eq!(connects, "10", "the second request opened no connection");
@@ -33,38 +41,68 @@ fn curl_keeps_its_connection_uploads_in_chunks_and_downloads() {
 
 #[test]
 fn httpx_keeps_its_connection_uploads_in_chunks_and_downloads() {
-    let program = serve();
-    succeed(&mut python("httpx_client.py", &program));
+    for site in [Site::plain(), Site::inside_tls()] {
+        succeed(&mut python("httpx_client.py", &site));
+    }
 }
 
 #[test]
 fn fetch_of_node_uploads_and_downloads_streams() {
-    let program = serve();
-    let mut node = Command::new("node");
-    node.arg(format!("{TESTS}/clients/fetch.mjs")).arg(format!("http://{}", program.address));
-    succeed(&mut node);
+    for site in [Site::plain(), Site::inside_tls()] {
+        let mut node = Command::new("node");
+        node.arg(format!("{TESTS}/clients/fetch.mjs")).arg(&site.url).env("NODE_EXTRA_CA_CERTS", site.root());
+        succeed(&mut node);
+    }
 }
 
 #[test]
 fn websockets_carry_messages_subprotocols_and_close_codes_both_ways() {
-    let mut program = serve();
-    succeed(&mut python("websocket_client.py", &program));
-    program.wait_for_line("client closed with 4002");
+    for mut site in [Site::plain(), Site::inside_tls()] {
+        succeed(&mut python("websocket_client.py", &site));
+        site.program.wait_for_line("client closed with 4002");
+    }
 }
 
-fn serve() -> Program {
+/// The app, and what clients need to know of it.
+struct Site {
+    program: Program,
+    url: String,
+    authority: Authority,
+}
+
+impl Site {
+    fn plain() -> Self {
+        let program = serve(&[]);
+        Self { url: format!("http://{}", program.address), program, authority: Authority::new() }
+    }
+
+    fn inside_tls() -> Self {
+        let authority = Authority::new();
+        let files = authority.server("server", &["127.0.0.1"]);
+        let program = serve(&["--tls-cert", &files.chain, "--tls-key", &files.key]);
+        Self { url: format!("https://{}", program.address), program, authority }
+    }
+
+    /// The file of those whom clients trust.
+    fn root(&self) -> String {
+        self.authority.root()
+    }
+}
+
+fn serve(flags: &[&str]) -> Program {
     let uvicorn = format!("{TESTS}/.venv/bin/uvicorn");
     assert!(Path::new(&uvicorn).exists(), "{uvicorn} is missing: tests/run installs it");
     let apps = format!("{TESTS}/apps");
     let app = ["--ws", "websockets", "--app-dir", &apps, "traffic:app"];
-    let mut program = Program::start(&[&["run", "--workers", "2", "--", &uvicorn], &app[..]].concat());
+    let words = [&["run", "--workers", "2"], flags, &["--", &uvicorn], &app[..]].concat();
+    let mut program = Program::start(&words);
     program.wait_for_line("now=\"serving\"");
     program
 }
 
-fn python(script: &str, program: &Program) -> Command {
+fn python(script: &str, site: &Site) -> Command {
     let mut command = Command::new(format!("{TESTS}/.venv/bin/python"));
-    command.arg(format!("{TESTS}/clients/{script}")).arg(format!("http://{}", program.address));
+    command.arg(format!("{TESTS}/clients/{script}")).arg(&site.url).env("SSL_CERT_FILE", site.root());
     command
 }
 

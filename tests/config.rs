@@ -138,6 +138,37 @@ const WRONG_VALUES: &[Case] = &[
     ("listeners: [{address: localhost}]\n", "FILE:1:23: listeners[0].address", "127.0.0.1:8000"),
     ("listeners: [127.0.0.1:8000]\n", "FILE:1:13: listeners[0]", "expected a mapping, for example { address"),
     ("listeners: [{}]\n", "FILE:1:13: listeners[0]", "missing field `address`"),
+    ("listeners: [{address: x:1, tls: on}]\n", "FILE:1:23: listeners[0].address", "127.0.0.1:8000"),
+    (
+        "listeners: [{address: \"[::]:1\", tls: on}]\n",
+        "FILE:1:38: listeners[0].tls",
+        "expected off, self_signed, or",
+    ),
+    (
+        "listeners: [{address: \"[::]:1\", tls: {min_version: 1.1}}]\n",
+        "FILE:1:52: listeners[0].tls.min_version: '1.1'",
+        "write 1.2 or 1.3",
+    ),
+    (
+        "listeners: [{address: \"[::]:1\", tls: {client_auth: maybe}}]\n",
+        "FILE:1:52: listeners[0].tls.client_auth: 'maybe'",
+        "off, optional and required",
+    ),
+    (
+        "listeners: [{address: \"[::]:1\", tls: {certificates: [{chain: a.pem}]}}]\n",
+        "FILE:1:54: listeners[0].tls.certificates[0]",
+        "missing field `key`",
+    ),
+    (
+        "listeners: [{address: \"[::]:1\", redirect: http}]\n",
+        "FILE:1:43: listeners[0].redirect: 'http'",
+        "write https, or https:8443",
+    ),
+    (
+        "listeners: [{address: \"[::]:1\", redirect: \"https:0\"}]\n",
+        "FILE:1:43: listeners[0].redirect",
+        "or off",
+    ),
     ("admin: false\n", "FILE:1:8: admin", "expected off, or a mapping"),
     ("admin: {address: 9900}\n", "FILE:1:18: admin.address", "no admin address"),
     ("threads: !x 3\n", "FILE:1:10: threads", "a tag (!x) has no meaning here"),
@@ -149,6 +180,22 @@ const WRONG_TOGETHER: &[Case] = &[
         "listeners:\n  - {address: \"127.0.0.1:1\"}\n  - {address: \"127.0.0.1:1\"}\n",
         "FILE:1:1: listeners",
         "there twice",
+    ),
+    ("listeners: [{address: \"[::]:1\", tls: {}}]\n", "FILE:1:33: listeners[0].tls", "no certificate; write"),
+    (
+        "listeners: [{address: \"[::]:1\", tls: self_signed, redirect: https}]\n",
+        "FILE:1:51: listeners[0].redirect",
+        "remove one of redirect and tls",
+    ),
+    (
+        "listeners:\n- address: \"[::]:1\"\n  tls:\n    certificates: [{chain: a, key: b}]\n    client_auth: required\n",
+        "FILE:5:5: listeners[0].tls.client_auth",
+        "add client_ca: FILE",
+    ),
+    (
+        "listeners:\n- address: \"[::]:1\"\n- address: \"[::]:2\"\n  tls:\n    certificates: [{chain: /no/a.pem, key: /no/b.key}]\npools: {a: {command: [\"true\"]}}\n",
+        "FILE:5:21: listeners[1].tls.certificates[0].chain",
+        "cannot read /no/a.pem",
     ),
     ("admin: {address: \"0.0.0.0:9900\"}\n", "FILE:1:9: admin.address", "other machines"),
     (

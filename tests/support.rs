@@ -42,9 +42,13 @@ impl Program {
         // Not ANTIFREEZE_*, which workers do not get: the mark is what leftovers are found by.
         let mark = format!("FREEZETEST={}-{:?}", std::process::id(), Instant::now());
         let (name, value) = mark.split_once('=').expect("NAME=VALUE");
+        // A flag would replace the listeners of a file.
+        let listens = rest.iter().any(|word| word.ends_with("listeners.yaml"));
+        let listen: &[&str] = if listens { &[] } else { &["--listen", "127.0.0.1:0"] };
         let mut child = command
             .arg(subcommand)
-            .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+            .args(listen)
+            .args(["--admin", "127.0.0.1:0"])
             .args(rest)
             .env(name, value)
             .stdout(Stdio::null())
@@ -69,8 +73,15 @@ impl Program {
             mark,
         };
         program.admin = last_word(&program.wait_for_line("admin API at"));
-        program.address = last_word(&program.wait_for_line("listening on"));
+        program.address = program.next_address();
         program
+    }
+
+    /// Where the next listener is, without what it is for.
+    pub(crate) fn next_address(&mut self) -> String {
+        let line = self.wait_for_line("listening on ");
+        let (_, address) = line.split_once("listening on ").expect("it was waited for");
+        address.split([' ', ',']).next().unwrap_or_default().to_owned()
     }
 
     /// The next line of the log that contains all of `parts` (separated by `..`).

@@ -18,4 +18,5 @@ mod servers;
 mod shutdown;
 mod starting;
 mod support;
+mod tls;
 mod wire;

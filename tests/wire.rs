@@ -3,7 +3,7 @@
 //! A request's path is the script of the worker that gets it ([`script`]), so that a test says in one place what the
 //! client sends, what the worker does and what must arrive. What the worker saw is read from its ledger ([`rig`]).
 
-mod client;
+pub(crate) mod client;
 mod rig;
 mod script;
 mod worker;
@@ -16,5 +16,6 @@ mod framing;
 mod interim;
 mod streaming;
 mod timeouts;
+mod tls;
 mod trailers;
 mod upgrades;

@@ -90,7 +90,7 @@ fn an_answer_that_breaks_off_never_looks_complete() {
         let mut client = rig.client();
         match client.get(&path(&steps)).end() {
             End::Closed(text) => assert!(!text.ends_with("0\r\n\r\n"), "{what}: {text}"),
-            End::Reset => {}
+            End::Reset | End::Cut => {}
         }
     }
     rig.until_idle();

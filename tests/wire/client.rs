@@ -4,8 +4,8 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 
 /// A raw connection to the proxy.
-pub(crate) struct Client {
-    pub(crate) stream: TcpStream,
+pub(crate) struct Client<S = TcpStream> {
+    pub(crate) stream: S,
     /// Received, and not asked for yet.
     ahead: Vec<u8>,
 }
@@ -17,10 +17,20 @@ pub(crate) enum End {
     Closed(String),
     /// By RST.
     Reset,
+    /// By FIN without the `close_notify` of TLS: what came may not be all.
+    Cut,
 }
 
 impl Client {
-    pub(crate) fn new(stream: TcpStream) -> Self {
+    /// Sends no more.
+    pub(crate) fn finish(&mut self) -> &mut Self {
+        self.stream.shutdown(Shutdown::Write).expect("it is connected");
+        self
+    }
+}
+
+impl<S: Read + Write> Client<S> {
+    pub(crate) fn new(stream: S) -> Self {
         Self { stream, ahead: Vec::new() }
     }
 
@@ -32,12 +42,6 @@ impl Client {
     /// A GET of this path on a connection that is kept.
     pub(crate) fn get(&mut self, path: &str) -> &mut Self {
         self.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n"))
-    }
-
-    /// Sends no more.
-    pub(crate) fn finish(&mut self) -> &mut Self {
-        self.stream.shutdown(Shutdown::Write).expect("it is connected");
-        self
     }
 
     /// What comes next, up to and with these bytes.
@@ -92,6 +96,7 @@ impl Client {
                 Ok(0) => return End::Closed(self.take(self.ahead.len())),
                 Ok(count) => self.ahead.extend(&buffer[..count]),
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => return End::Reset,
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof => return End::Cut,
                 Err(error) => panic!("the connection does not end: {error}; {}", self.seen()),
             }
         }

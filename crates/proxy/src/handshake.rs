@@ -107,7 +107,9 @@ impl Reason {
                 PeerIncompatible::SupportedVersionsExtensionRequired
                 | PeerIncompatible::Tls12NotOffered
                 | PeerIncompatible::Tls12NotOfferedOrEnabled
-                | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig,
+                | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig
+                // What rustls misses first in the hello of a client of TLS 1.1.
+                | PeerIncompatible::SignatureAlgorithmsExtensionRequired,
             )) => Self::Version,
             Some(Error::PeerIncompatible(_)) => Self::Parameters,
             Some(Error::NoApplicationProtocol) => Self::Protocol,
