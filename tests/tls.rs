@@ -227,6 +227,17 @@ fn a_handshake_that_does_not_end_is_cut() {
 }
 
 #[test]
+fn a_silent_client_does_not_hold_up_the_end() {
+    let mut program = demo(&["--tls-self-signed", "--handshake-timeout", "off"]);
+    let _silent = program.connect();
+    until("it is accepted", || count(&program, "antifreeze_client_connections").filter(|count| *count == 1));
+    let asked = Instant::now();
+    program.signal("TERM");
+    assert_eq!(program.wait().code(), Some(0));
+    assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
+}
+
+#[test]
 fn what_is_no_tls_ends_in_an_alert_or_for_http_in_a_400() {
     let log = tempfile::NamedTempFile::new().expect("room");
     let program = demo(&["--tls-self-signed", "--access-log", &log.path().to_string_lossy()]);

@@ -6,28 +6,24 @@ use rustls::{Error, HandshakeKind, PeerIncompatible, ProtocolVersion, ServerConf
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 use supervisor::Stream;
-use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-/// Shakes hands within the time limit. Whoever fails is told why, as far as there is a way to, and counted.
+/// Shakes hands until it is late. Whoever fails is told why, as far as there is a way to, and counted.
 ///
 /// # Errors
 /// Why there is no connection; its socket is closed.
 pub(crate) async fn accept(
     stream: Stream,
     config: Arc<ServerConfig>,
-    limit: Option<Duration>,
+    late: impl Future<Output = ()>,
     peer: Option<IpAddr>,
     metrics: &Metrics,
 ) -> Result<Box<TlsStream<Stream>>, Reason> {
-    let shaken = match limit {
-        Some(limit) => {
-            timeout(limit, shake(stream, config)).await.unwrap_or_else(|_| Err(Failure::timed_out()))
-        }
-        None => shake(stream, config).await,
+    let shaken = tokio::select! {
+        shaken = shake(stream, config) => shaken,
+        () = late => Err(Failure::timed_out()),
     };
     match shaken {
         Ok(stream) => {

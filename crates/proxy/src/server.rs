@@ -32,7 +32,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 /// A running data plane.
 #[derive(Debug)]
@@ -91,7 +91,7 @@ impl Running {
         // The threads drop their receivers when they are done.
         tokio::select! {
             () = self.stage.closed() => {}
-            () = tokio::time::sleep(limit) => {}
+            () = sleep(limit) => {}
             () = hurry => {}
         }
         self.stage.send_replace(Stage::Cut);
@@ -133,7 +133,7 @@ async fn run(
                 // Out of descriptors or memory (accept(2)): wait for somebody to leave instead of spinning.
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept connections; trying again");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    sleep(ACCEPT_PAUSE).await;
                 }
             },
             Some(_) = connections.join_next() => {}
@@ -170,10 +170,9 @@ async fn serve(shard: Arc<Shard>, accepted: Accepted, stage: watch::Receiver<Sta
         Role::Http => (ClientStream::Plain(stream), origin, None),
         Role::Redirect(port) => (ClientStream::Plain(stream), origin, Some(port)),
         Role::Https(terminator) => {
-            let limit = shard.options.timeouts.handshake;
+            let late = too_late_for_a_handshake(shard.options.timeouts.handshake, stage.clone());
             // A future of its own, so that plain connections do not carry room for it.
-            let shaken =
-                Box::pin(handshake::accept(stream, terminator.config(), limit, peer, &shard.metrics));
+            let shaken = Box::pin(handshake::accept(stream, terminator.config(), late, peer, &shard.metrics));
             match shaken.await {
                 Ok(stream) => {
                     let (_, session) = stream.get_ref();
@@ -199,6 +198,20 @@ async fn serve(shard: Arc<Shard>, accepted: Accepted, stage: watch::Receiver<Sta
     // What the client chose of `tls::ALPN` is known here (`ServerConnection::alpn_protocol`); one that did not choose
     // speaks HTTP/1.1.
     serve_http1(shard, stream, origin, redirect, stage).await;
+}
+
+/// Resolves when the limit has passed, or a moment after the drain began: who has not even said hello has no request that
+/// could be waited for.
+async fn too_late_for_a_handshake(limit: Option<Duration>, mut stage: watch::Receiver<Stage>) {
+    let drained = async {
+        // Its sender lives as long as the threads do.
+        let _ = stage.wait_for(|stage| *stage > Stage::Serving).await;
+        sleep(LAST_HANDSHAKE).await;
+    };
+    match limit {
+        Some(limit) => timeout(limit, drained).await.unwrap_or(()),
+        None => drained.await,
+    }
 }
 
 /// A connection on which HTTP/1.1 is spoken, or answered with redirects alone.
@@ -425,6 +438,7 @@ fn far() -> Instant {
 }
 
 const SWEEP_EVERY: Duration = Duration::from_millis(250);
+const LAST_HANDSHAKE: Duration = Duration::from_secs(1);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What hyper asks for at the least.
