@@ -290,6 +290,8 @@ fn wrong_files_exit_64_with_the_place_the_file_and_the_remedy() {
     assert!(words.starts_with("antifreeze: --tls-key: other.key is not the key of"), "{words}");
     let words = said(&["--tls-cert", &good.chain]);
     assert!(words.contains("--tls-cert: certificates: 1, keys: 0; give one --tls-key for each"), "{words}");
+    let words = said(&["--tls-client-ca", &authority.root()]);
+    assert!(words.starts_with("antifreeze: --tls-client-ca: no certificate; write"), "{words}");
     let words = said(&["--tls-self-signed", "--tls-cert", &good.chain, "--tls-key", &good.key]);
     assert!(words.contains("--tls-self-signed: a certificate was given"), "{words}");
 

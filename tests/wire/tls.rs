@@ -2,7 +2,7 @@
 
 use crate::support::until;
 use crate::tls::authority::Authority;
-use crate::tls::peer::{Inside, Peer};
+use crate::tls::peer::{Inside, Peer, is_resumed};
 use crate::wire::client::{End, field};
 use crate::wire::rig::Rig;
 use crate::wire::script::{Step, gate, path, send};
@@ -19,13 +19,19 @@ fn workers_are_told_of_https_and_of_the_clients_certificate_and_clients_cannot_c
     assert!(!seen.contains("client-cert") && !seen.contains("client_cert"), "{seen}");
 
     let own = safe.authority.client("alice");
-    let (_, seen) = safe.connect(&Peer::with(&safe.authority, Some(&own))).send(claims).answer();
+    let peer = Peer::with(&safe.authority, Some(&own));
     let pem = fs::read_to_string(own.chain).expect("it was written");
     let base64: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
-    let told: Vec<_> =
-        seen.lines().filter(|line| line.to_ascii_lowercase().starts_with("client-cert")).collect();
-    assert_eq!(told.len(), 1, "{seen}");
-    assert_eq!(told[0].split_once(": ").map(|(_, value)| value), Some(&*format!(":{base64}:")));
+    for resumed in [false, true] {
+        let mut client = safe.connect(&peer);
+        assert_eq!(is_resumed(&client), resumed);
+        let (_, seen) = client.send(claims).answer();
+        let told: Vec<_> = seen.lines().filter_map(|line| line.split_once(": ")).collect();
+        let told: Vec<_> =
+            told.into_iter().filter(|(name, _)| name.to_ascii_lowercase().starts_with("client")).collect();
+        assert_eq!(told.len(), 1, "{seen}");
+        assert_eq!(told[0].1, format!(":{base64}:"));
+    }
 }
 
 #[test]

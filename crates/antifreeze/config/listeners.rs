@@ -55,8 +55,14 @@ fn role(
     let file = tls.unwrap_or(&nothing);
     let words = "no certificate; write certificates: [{ chain: FILE, key: FILE }] or --tls-cert FILE --tls-key FILE, \
                  or for development tls: self_signed or --tls-self-signed";
+    let asked = match flags {
+        _ if tls.is_some() => "tls",
+        raw::Tls { min_version: Some(_), .. } => "tls.min_version",
+        raw::Tls { client_ca: Some(_), .. } => "tls.client_ca",
+        _ => "tls.client_auth",
+    };
     let identity =
-        identity_of_flags(flags)?.or_else(|| identity_of_file(file)).ok_or_else(|| fault("tls", words))?;
+        identity_of_flags(flags)?.or_else(|| identity_of_file(file)).ok_or_else(|| fault(asked, words))?;
     let authorities = flags.client_ca.as_ref().or(file.client_ca.as_ref());
     let client_auth = match (flags.client_auth.or(file.client_auth), authorities) {
         (None, None) | (Some(ClientAuthMode::Off), _) => ClientAuth::Off,
