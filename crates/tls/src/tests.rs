@@ -207,6 +207,35 @@ fn files_that_a_link_is_moved_to_are_new_files() {
     assert!(watch.shown() == certificate(&two));
 }
 
+#[test]
+fn no_hello_however_damaged_makes_a_handshake_panic() {
+    let folder = Folder::new();
+    let pair = folder.pair("pair", &["a.example", "*.example.com"]);
+    let terminator = Terminator::load(options(&[pair])).unwrap();
+    let name = ServerName::try_from("a.example").unwrap();
+    let mut hello = Vec::new();
+    ClientConnection::new(Arc::new(Client::new().0), name).unwrap().write_tls(&mut hello).unwrap();
+    let mut random = fastrand::Rng::with_seed(1);
+    for _ in 0..10_000 {
+        let mut bytes = hello.clone();
+        for _ in 0..random.usize(1..8) {
+            let place = random.usize(..bytes.len());
+            match random.u8(..3) {
+                0 => bytes[place] = random.u8(..),
+                1 => drop(bytes.remove(place)),
+                _ => bytes.insert(place, random.u8(..)),
+            }
+        }
+        let mut server = ServerConnection::new(terminator.config()).unwrap();
+        let mut there = bytes.as_slice();
+        while !there.is_empty() && server.read_tls(&mut there).is_ok() {
+            if server.process_new_packets().is_err() {
+                break;
+            }
+        }
+    }
+}
+
 fn options(pairs: &[Pair]) -> Options {
     Options {
         identity: Identity::Files(pairs.to_vec()),
