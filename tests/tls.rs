@@ -7,6 +7,7 @@ use crate::support::{Program, antifreeze, until};
 use crate::wire::client::{Client, End};
 use authority::{Authority, Files};
 use peer::{Peer, is_resumed, shown};
+use rustls::NamedGroup;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use std::fs;
@@ -253,6 +254,16 @@ fn what_is_no_tls_ends_in_an_alert_or_for_http_in_a_400() {
         fs::read_to_string(log.path()).expect("it is there").lines().next().map(str::to_owned)
     });
     assert!(line.contains("\"- - -\" 400") && line.contains("reason=plain_http"), "{line}");
+}
+
+#[test]
+fn keys_are_exchanged_by_what_no_quantum_computer_breaks_where_the_client_can() {
+    let authority = Authority::new();
+    let server = authority.server("server", &["a.example"]);
+    let program = demo(&["--tls-cert", &server.chain, "--tls-key", &server.key]);
+    let inside = Peer::new(&authority).connect(&program.address, "a.example");
+    let group = inside.stream.conn.negotiated_key_exchange_group().expect("TLS 1.3 has one").name();
+    assert_eq!(group, NamedGroup::X25519MLKEM768);
 }
 
 #[test]
