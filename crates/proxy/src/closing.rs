@@ -1,6 +1,6 @@
 //! How a client's connection ends, so that its last answer can be read and a broken one is seen as broken.
 
-use crate::client::ClientStream;
+use crate::client::{ClientStream, socket};
 use crate::watch::{Phase, Watch};
 use http::StatusCode;
 use std::io;
@@ -81,7 +81,7 @@ pub(crate) async fn linger(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> i
 
 /// Ends a connection whose orderly end would say that the answer was whole. Unix sockets know no resets.
 fn reset(stream: &ClientStream) -> io::Result<()> {
-    match stream.socket() {
+    match socket(stream) {
         Stream::Tcp(stream) => stream.set_zero_linger(),
         Stream::Unix(_) => Ok(()),
     }

@@ -167,8 +167,8 @@ async fn serve(shard: Arc<Shard>, accepted: Accepted, stage: watch::Receiver<Sta
     let Accepted { stream, peer, role } = accepted;
     let origin = Origin::new(peer, shard.options.trusts(peer));
     let (stream, origin, redirect) = match role {
-        Role::Http => (ClientStream::Plain(stream), origin, None),
-        Role::Redirect(port) => (ClientStream::Plain(stream), origin, Some(port)),
+        Role::Http => (ClientStream::Left(stream), origin, None),
+        Role::Redirect(port) => (ClientStream::Left(stream), origin, Some(port)),
         Role::Https(terminator) => {
             let late = too_late_for_a_handshake(shard.options.timeouts.handshake, stage.clone());
             // A future of its own, so that plain connections do not carry room for it.
@@ -177,7 +177,7 @@ async fn serve(shard: Arc<Shard>, accepted: Accepted, stage: watch::Receiver<Sta
                 Ok(stream) => {
                     let (_, session) = stream.get_ref();
                     let origin = origin.secured(session.peer_certificates().and_then(|chain| chain.first()));
-                    (ClientStream::Tls(stream), origin, None)
+                    (ClientStream::Right(stream), origin, None)
                 }
                 Err(reason) => {
                     if reason == Reason::PlainHttp {
