@@ -3,15 +3,21 @@
 //! A worker gets a process group of its own, no file but its standard streams and the socket it is to listen on, every
 //! signal at its default, and SIGKILL when the thread that spawned it ends (`PR_SET_PDEATHSIG`, prctl(2)): so that
 //! thread must be the main one.
+//!
+//! However many pools there are, this process has one list of children, and the kernel tells of an end once. So those that a
+//! pool waits for are written down for all of them: they are reaped by their owner alone, and only what is not on that list
+//! is an orphan.
 
 use policy::Signal;
-use rustix::process::{Pid, WaitId, WaitIdOptions, WaitIdStatus, WaitOptions};
+use rustix::process::{Pid, RawPid, WaitId, WaitIdOptions, WaitIdStatus, WaitOptions};
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Spawns a worker: leader of its own group, output on pipes.
 ///
@@ -37,7 +43,7 @@ pub(crate) fn spawn(
     unsafe {
         child.pre_exec(move || prepare(parent, inherited));
     }
-    child.spawn()
+    child.spawn().inspect(expect)
 }
 
 /// Spawns the sentinel: a group of its own, deaf to the signals that are meant for us, told by its standard input.
@@ -59,7 +65,25 @@ pub(crate) fn spawn_sentinel(command: &[String]) -> io::Result<Child> {
             close_on_exec()
         });
     }
-    child.spawn()
+    child.spawn().inspect(expect)
+}
+
+/// The children that somebody waits for, of all pools.
+static EXPECTED: Mutex<BTreeSet<RawPid>> = Mutex::new(BTreeSet::new());
+
+fn expected() -> MutexGuard<'static, BTreeSet<RawPid>> {
+    EXPECTED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Somebody waits for this child. It cannot have been taken for an orphan in between: all pools run on the thread that
+/// spawned it.
+fn expect(child: &Child) {
+    expected().insert(Pid::from_child(child).as_raw_nonzero().get());
+}
+
+/// Nobody waits for this child any more: it was reaped.
+fn forget(child: Pid) {
+    expected().remove(&child.as_raw_nonzero().get());
 }
 
 /// Runs in the child, before exec.
@@ -129,7 +153,15 @@ pub(crate) fn reap(leader: Pid) -> Option<policy::Exit> {
     let status = rustix::process::waitid(WaitId::Pid(leader), peek).ok()??;
     signal_group(leader, Signal::Kill);
     let _ = rustix::process::waitpid(Some(leader), WaitOptions::NOHANG);
+    forget(leader);
     Some(exit_of(&status))
+}
+
+/// Ends the sentinel, whose work is done or nobody's.
+pub(crate) fn end_sentinel(child: &mut Child) {
+    let _ = child.kill();
+    let _ = child.wait();
+    forget(Pid::from_child(child));
 }
 
 fn exit_of(status: &WaitIdStatus) -> policy::Exit {
@@ -145,12 +177,13 @@ pub(crate) fn adopts_orphans() -> bool {
     rustix::process::getpid().is_init() || matches!(rustix::process::child_subreaper(), Ok(Some(_)))
 }
 
-/// Reaps ended children that are not ours by `is_ours`: orphans of the workers' making.
-pub(crate) fn reap_orphans(is_ours: impl Fn(Pid) -> bool) {
+/// Reaps ended children that nobody waits for: orphans of the workers' making.
+pub(crate) fn reap_orphans() {
     let peek = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-    for child in children() {
-        if !is_ours(child) && matches!(rustix::process::waitid(WaitId::Pid(child), peek), Ok(Some(_))) {
-            let _ = rustix::process::waitpid(Some(child), WaitOptions::NOHANG);
+    let is_orphan = |child: &Pid| !expected().contains(&child.as_raw_nonzero().get());
+    for orphan in children().into_iter().filter(is_orphan) {
+        if matches!(rustix::process::waitid(WaitId::Pid(orphan), peek), Ok(Some(_))) {
+            let _ = rustix::process::waitpid(Some(orphan), WaitOptions::NOHANG);
         }
     }
 }

@@ -34,10 +34,6 @@ impl Sentinel {
         Ok(sentinel)
     }
 
-    pub(crate) fn pid(&self) -> Pid {
-        Pid::from_child(&self.child)
-    }
-
     /// This process group lives.
     pub(crate) fn watch(&mut self, group: Pid) {
         self.tell(&format!("watch {}\n", group.as_raw_nonzero()));
@@ -58,8 +54,7 @@ impl Sentinel {
 impl Drop for Sentinel {
     /// The groups are gone by now; killing saves waiting.
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        process::end_sentinel(&mut self.child);
     }
 }
 

@@ -349,9 +349,7 @@ impl Supervisor {
             });
         }
         if process::adopts_orphans() {
-            let ours: Vec<Pid> = self.children.iter().flatten().map(|child| child.pid).collect();
-            let sentinel = self.sentinel.as_ref().map(Sentinel::pid);
-            process::reap_orphans(|pid| ours.contains(&pid) || sentinel == Some(pid));
+            process::reap_orphans();
         }
     }
 
