@@ -36,7 +36,7 @@ fn counts_return_to_zero_after_ten_thousand_requests_half_of_them_cancelled() {
             .then_some(())
     });
     // Threads add their counts up four times a second.
-    let answered = "antifreeze_requests_total{code=\"200\"} 5000";
+    let answered = "antifreeze_requests_total{code=\"200\",pool=\"web\"} 5000";
     until("all others are counted as answered", || {
         program.ask("/metrics").body.lines().any(|line| line == answered).then_some(())
     });

@@ -41,7 +41,7 @@ fn wrong(text: &[u8], args: &[&str]) -> String {
     let said = String::from_utf8(output.stderr).expect("it prints UTF-8");
     assert_eq!(output.status.code(), Some(64), "{:?}: {said}", String::from_utf8_lossy(text));
     assert_eq!(said.lines().count(), 1, "{said}");
-    said.trim_end().replace(&format!("antifreeze: {}", path.display()), "FILE")
+    said.trim_start_matches("antifreeze: ").trim_end().replace(&path.display().to_string(), "FILE")
 }
 
 /// A wrong file, the place and key path that the message begins with, and words it holds.
@@ -59,6 +59,18 @@ const WRONG_KEYS: &[Case] = &[
         "did you mean suspect_after?",
     ),
     ("listeners: [{adress: x}]\n", "FILE:1:14: listeners[0].adress: unknown key", "did you mean address?"),
+    ("routes: [{pool: a, hots: x}]\n", "FILE:1:20: routes[0].hots: unknown key", "did you mean host?"),
+    (
+        "routes: [{pool: a, timeouts: {header: 1s}}]\n",
+        "FILE:1:31: routes[0].timeouts.header: unknown key",
+        "it belongs to timeouts.header",
+    ),
+    (
+        "routes: [{pool: a, limits: {connections: 1}}]\n",
+        "FILE:1:29: routes[0].limits.connections: unknown key",
+        "it belongs to limits.connections",
+    ),
+    ("openapi: off\n", "FILE:1:1: openapi: unknown key", "it belongs to pools.NAME.routing.openapi"),
     ("limits:\n  body: 1GiB\n", "FILE:2:3: limits.body: unknown key", "did you mean body_bytes?"),
     ("pools: {a: {workers: 1, workers: 2}}\n", "FILE:1:25: pools.a", "workers occurs twice"),
     ("admin: off\nthreads: 1\nadmin: off\n", "FILE:3:1", "admin occurs twice"),
@@ -133,6 +145,23 @@ const WRONG_VALUES: &[Case] = &[
     ("routing: {patterns: [users]}\n", "FILE:1:22: routing.patterns[0]", "begin with a slash"),
     ("routing: {patterns: /users}\n", "FILE:1:21: routing.patterns", "expected a sequence"),
     ("routing: {patterns: [\"/*/x\"]}\n", "FILE:1:22: routing.patterns[0]", "as the last segment"),
+    (
+        "routes: [{path: /v1/, pool: a}]\n",
+        "FILE:1:17: routes[0].path",
+        "write /v1 for /v1 and all that is below it",
+    ),
+    ("routes: [{path: v1, pool: a}]\n", "FILE:1:17: routes[0].path", "begin with a slash"),
+    ("routes: [{path: /a/../b, pool: a}]\n", "FILE:1:17: routes[0].path", "/../"),
+    ("routes: [{host: \"a:80\", pool: a}]\n", "FILE:1:17: routes[0].host", "leave the port out"),
+    ("routes: [{host: \"*\", pool: a}]\n", "FILE:1:17: routes[0].host", "leave host out"),
+    ("routes: [{path: /}]\n", "FILE:1:10: routes[0]", "missing field `pool`"),
+    (
+        "routes: [{pool: a, timeouts: {body_idle: 1ms}}]\n",
+        "FILE:1:42: routes[0].timeouts.body_idle",
+        "from 10ms to 24h, or off",
+    ),
+    ("routes: [{pool: a, limits: {body_bytes: 1GB}}]\n", "FILE:1:41: routes[0].limits.body_bytes", "1GiB"),
+    ("pools: {a: {routing: {openapi: api.json}}}\n", "FILE:1:32: pools.a.routing.openapi", "or off"),
     ("routing: {openapi: api.json}\n", "FILE:1:20: routing.openapi", "such as /openapi.json, or off"),
     ("routing: {openapi: false}\n", "FILE:1:20: routing.openapi", "or off"),
     ("listeners: [{address: localhost}]\n", "FILE:1:23: listeners[0].address", "127.0.0.1:8000"),
@@ -208,13 +237,34 @@ const WRONG_TOGETHER: &[Case] = &[
         "FILE:5:7: pools.a.start.max_backoff",
         "shorter than the first wait, backoff: 20s",
     ),
-    ("pools:\n  a: {}\n  b: {}\n", "FILE:3:3: pools.b", "one pool"),
-    ("pools: {a: {}}\nroutes: [{path: /x, pool: a}]\n", "FILE:2:11: routes[0].path", "write /"),
-    ("pools: {a: {}}\nroutes: [{path: /, pool: b}]\n", "FILE:2:20: routes[0].pool", "there is one, 'a'"),
+    ("pools:\n  a: {}\n  b: {}\n", "FILE: routes", "[{ path: /a, pool: a }, { path: /b, pool: b }]"),
     (
-        "pools: {a: {}}\nroutes:\n  - {path: /, pool: a}\n  - {path: /y, pool: a}\n",
-        "FILE:4:5: routes[1]",
-        "a second route",
+        "pools: {a: {}, b: {}}\nroutes: [{pool: a}]\n",
+        "FILE:1:16: pools.b",
+        "no route leads to it; add { path: /b, pool: b }",
+    ),
+    ("pools: {a: {}}\nroutes: [{path: /, pool: b}]\n", "FILE:2:20: routes[0].pool", "there is one, 'a'"),
+    ("pools: {b: {}, a: {}}\nroutes: [{pool: c}]\n", "FILE:2:11: routes[0].pool", "there are b, a"),
+    (
+        "pools: {a: {}}\nroutes:\n  - {path: /x, pool: a}\n  - {path: /y, pool: a}\n  - {path: /x, pool: a}\n",
+        "FILE:5:5: routes[2]: the same host and path as routes[0]",
+        "keep one of them (the other one: FILE:3:5)",
+    ),
+    (
+        "pools: {a: {}}\nroutes: [{host: A.example.com., path: /x, pool: a}, {host: a.example.com, path: /x, pool: a}]\n",
+        "FILE:2:53: routes[1]: the same host and path as routes[0]",
+        "keep one of them (the other one: FILE:2:10)",
+    ),
+    (
+        "pools:\n  a: {command: [\"true\"]}\n  b: {command: [\"true\"], start: {backoff: 20s, max_backoff: 10s}}\n\
+         routes: [{path: /a, pool: a}, {path: /b, pool: b}]\n",
+        "FILE:3:48: pools.b.start.max_backoff",
+        "shorter than the first wait",
+    ),
+    (
+        "pools: {a: {command: [\"true\"]}, b: {command: [no-such-program]}}\nroutes: [{path: /a, pool: a}, {path: /b, pool: b}]\n",
+        "FILE:1:37: pools.b.command",
+        "is it installed",
     ),
     ("pools: {a: {}}\n", "FILE: pools.a.command", "no command: say what to run after --"),
     ("pools: {a: {command: [no-such-program]}}\n", "FILE:1:13: pools.a.command", "is it installed"),
@@ -362,6 +412,67 @@ fn the_command_line_replaces_the_command_and_lists_of_the_file_and_adds_to_its_v
     );
     let report = good(text, &[], &[("ANTIFREEZE_LISTEN", "127.0.0.1:3,unix:/x")]);
     assert!(report.contains("listener    127.0.0.1:3\nlistener    unix:/x\n"), "{report}");
+}
+
+#[test]
+fn several_pools_each_have_their_own_settings_and_their_routes() {
+    let text = "pools:\n  web: {command: [\"true\"], workers: 2}\n  api:\n    command: [\"false\"]\n    workers: 1\n\
+                \x20   routing: {openapi: off}\n    queue: {limit: 7}\n\
+                routing: {openapi: /docs.json, health: [/alive]}\n\
+                routes:\n  - {pool: web}\n  - {host: \"*.Example.com\", path: /v1, pool: api, timeouts: {stream_idle: off}, limits: {body_bytes: 1MiB}}\n";
+    let report = good(text, &[], &[]);
+    for words in [
+        "pool        web: 2 workers",
+        "web.1 to web.2    true",
+        "pool        api: 1 workers",
+        "route       / to web\nroute       *.example.com/v1 to api, stream_idle off, body_bytes 1MiB\n",
+    ] {
+        assert!(report.contains(words), "{words}: {report}");
+    }
+    let rows: Vec<String> =
+        report.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    for row in [
+        "pools.web.routing.openapi /docs.json (default /openapi.json) FILE:8:11",
+        "pools.api.routing.openapi off (default /openapi.json) FILE:6:15",
+        "pools.api.queue.limit 7 (default 1024) FILE:7:13",
+    ] {
+        assert!(rows.iter().any(|shown| shown == row), "{row}: {report}");
+    }
+    assert_eq!(report.matches("routing.health").count(), 2, "{report}");
+    assert!(!report.contains("start.attempts"), "that none gives up is the default of several: {report}");
+}
+
+#[test]
+fn what_a_file_says_of_routing_holds_for_every_pool_also_for_one_that_it_does_not_name() {
+    let report = good("routing: {openapi: off}\n", &["--health-path", "/alive", "--", "true"], &[]);
+    let rows: Vec<String> =
+        report.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    assert!(
+        rows.iter().any(|row| row == "pools.web.routing.openapi off (default /openapi.json) FILE:1:11"),
+        "{report}"
+    );
+    assert!(rows.iter().any(|row| row.starts_with("pools.web.routing.health /alive")), "{report}");
+}
+
+#[test]
+fn flags_act_on_the_only_pool_and_are_refused_where_there_are_several() {
+    let text = "pools: {a: {command: [\"true\"]}, b: {command: [\"true\"]}}\nroutes: [{path: /a, pool: a}, {path: /b, pool: b}]\n";
+    for (args, place, key) in [
+        (&["--workers", "4"][..], "--workers: ", "pools.a.workers"),
+        (&["--openapi", "off"], "--openapi: ", "pools.a.routing.openapi"),
+        (&["--", "false"], "COMMAND: ", "pools.a.command"),
+    ] {
+        let said = wrong(text.as_bytes(), args);
+        assert!(
+            said.starts_with(place) && said.contains("several pools (a, b)") && said.ends_with(key),
+            "{said}"
+        );
+    }
+    let (_folder, path) = file(text);
+    let output = check(&path, &[], &[("ANTIFREEZE_GRACE", "1s")]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("ANTIFREEZE_GRACE: there are several pools"), "{said}");
+    good(text, &["--body-limit", "1KiB", "--listen", "127.0.0.1:0"], &[]);
 }
 
 #[test]

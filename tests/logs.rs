@@ -137,7 +137,7 @@ fn each_request_is_one_line_of_text_that_no_client_can_forge() {
     let line = lines_of(&path, 1).remove(0);
     assert!(line.starts_with("127.0.0.1 - - ["), "{line}");
     assert!(line.contains("] \"GET /?q=1 HTTP/1.1\" 200 "), "{line}");
-    assert!(line.contains(" \"-\" \"\\x22 200 \\x5C \\xC3\\xA9\" worker=web."), "{line}");
+    assert!(line.contains(" \"-\" \"\\x22 200 \\x5C \\xC3\\xA9\" pool=web worker=web."), "{line}");
     let pairs = ["duration=0.", "queue=0.", "response=0.", "retries=0", "reason=-", "id="];
     assert!(pairs.iter().all(|pair| line.contains(&format!(" {pair}"))), "{line}");
 }

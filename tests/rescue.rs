@@ -16,8 +16,9 @@ fn requests_stuck_behind_a_freeze_are_answered_by_another_worker() {
         assert!(took < Duration::from_secs(4), "one waited for the thaw: {took:?}");
     }
     let metrics = program.ask("/metrics").body;
-    let rescued =
-        metrics.lines().find(|line| line.starts_with("antifreeze_rescues_total{outcome=\"answered\"}"));
+    let rescued = metrics
+        .lines()
+        .find(|line| line.starts_with("antifreeze_rescues_total{outcome=\"answered\",pool=\"web\"}"));
     assert!(rescued.is_some_and(|line| !line.ends_with(" 0")), "{rescued:?}");
 }
 

@@ -3,7 +3,10 @@
 use crate::support::{Program, until};
 use logs::Log;
 use policy::PoolConfig;
-use proxy::{Endpoint, Listener, Listeners, Metrics, Options, Role, RouteTable};
+use proxy::{
+    App, Endpoint, Limits, Listener, Listeners, Metrics, Options, RescueScope, Role, RouteTable, Site,
+    Timeouts,
+};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::num::NonZeroU16;
@@ -122,8 +125,10 @@ fn behind(routes: &RouteTable, act: impl FnOnce(&str) + Send + 'static) {
         let metrics = Metrics::register(&prometheus::Registry::new()).expect("an empty registry");
         let anywhere = Listener { endpoint: Endpoint::Tcp(([127, 0, 0, 1], 0).into()), role: Role::Http };
         let listeners = Listeners::bind(vec![anywhere], 2).expect("a free port");
-        let options = Options { routes: routes.clone(), ..Options::default() };
-        let running = proxy::start(&pool, &options, &metrics, listeners).expect("threads");
+        let sites = vec![Site::everything(Timeouts::default(), &Limits::default())];
+        let options = Options { sites, ..Options::default() };
+        let apps = [App { pool: pool.clone(), routes: routes.clone(), rescue: RescueScope::Safe }];
+        let running = proxy::start(&apps, &options, &metrics, listeners).expect("threads");
         let address = running.listeners()[0].endpoint.to_string();
         let client = std::thread::spawn(move || {
             let _end = OnDrop(|| pool.kill());

@@ -9,6 +9,7 @@ mod failures;
 mod freeze;
 mod ledger;
 mod logs;
+mod pools;
 mod processes;
 mod protocol;
 mod rescue;

@@ -130,7 +130,8 @@ pub(crate) fn ids() -> Vec<String> {
 /// The whole command line, with variables and defaults.
 pub(crate) fn command() -> clap::Command {
     let processors = processors();
-    let defaults: BTreeMap<_, _> = Settings::defaults(processors).rows(processors).into_iter().collect();
+    let rows = Settings::defaults(processors).rows(processors).into_iter();
+    let defaults: BTreeMap<_, _> = rows.map(|row| (row.key.id, row.value)).collect();
     let teach = |argument: Arg| {
         let argument = match argument.get_long() {
             // The workers' variables are in the environment already.

@@ -1,29 +1,28 @@
 //! What `run` would do with the same arguments.
 
 use crate::args;
-use crate::config::{Choice, Configuration, Pool};
-use logs::Log;
-use proxy::{Listener, Role};
+use crate::config::{Choice, Configuration, Pool, Settings};
+use crate::units::{show_duration, show_limit, show_size};
+use proxy::{Listener, Role, Site};
 use std::fmt::Write as _;
 use std::io::Write as _;
 use supervisor::Plan;
 use tls::Terminator;
 
-/// Prints the plan; starts and makes nothing.
+/// Prints the plans; starts and makes nothing.
 pub(crate) fn run(configuration: &Configuration) -> anyhow::Result<()> {
-    let plan = configuration.plan(&configuration.settings.pool.options(Log::nowhere()))?;
+    let plans = configuration.plans()?;
     let listeners = configuration.listeners()?;
-    std::io::stdout().write_all(report(configuration, &plan, &listeners)?.as_bytes())?;
+    std::io::stdout().write_all(report(configuration, &plans, &listeners)?.as_bytes())?;
     Ok(())
 }
 
 fn report(
     configuration: &Configuration,
-    plan: &Plan,
+    plans: &[Plan],
     listeners: &[Listener<Terminator>],
 ) -> Result<String, std::fmt::Error> {
     let settings = &configuration.settings;
-    let pool = &settings.pool;
     let mut text = String::from("The configuration is good.\n\n");
     for listener in listeners {
         writeln!(text, "listener    {listener}")?;
@@ -37,18 +36,16 @@ fn report(
     }
     writeln!(text, "admin API   {}", settings.admin)?;
     writeln!(text, "threads     {}", settings.threads)?;
-    writeln!(text, "pool        {}: {} workers, {}", pool.name, pool.policy.workers, server(plan))?;
-    for (workers, command) in commands(pool, plan) {
-        writeln!(text, "  {workers:<16}  {command}")?;
+    for (pool, plan) in settings.pools.iter().zip(plans) {
+        report_pool(&mut text, pool, plan)?;
     }
-    match plan.address.contains("{port}") || plan.address.contains("PORT") {
-        true => writeln!(text, "  address           {}, a free port of 127.0.0.1", plan.address)?,
-        false => writeln!(
-            text,
-            "  address           {}, in a private folder under {}",
-            plan.address,
-            pool.runtime_directory.display()
-        )?,
+    if settings.sites != [Site::everything(settings.timeouts, &settings.limits)] {
+        for site in &settings.sites {
+            let Site { host, path, app, .. } = site;
+            let host = host.as_ref().map(ToString::to_string).unwrap_or_default();
+            let own = limits(site, settings);
+            writeln!(text, "route       {host}{path} to {}{own}", settings.pools[*app].name)?;
+        }
     }
     let choices = configuration.choices();
     if choices.is_empty() {
@@ -61,6 +58,43 @@ fn report(
         writeln!(text, "\nNot used: {variable} in the environment is the variable of no flag.")?;
     }
     Ok(text)
+}
+
+fn report_pool(text: &mut String, pool: &Pool, plan: &Plan) -> std::fmt::Result {
+    writeln!(text, "pool        {}: {} workers, {}", pool.name, pool.policy.workers, server(plan))?;
+    for (workers, command) in commands(pool, plan) {
+        writeln!(text, "  {workers:<16}  {command}")?;
+    }
+    match plan.address.contains("{port}") || plan.address.contains("PORT") {
+        true => writeln!(text, "  address           {}, a free port of 127.0.0.1", plan.address),
+        false => writeln!(
+            text,
+            "  address           {}, in a private folder under {}",
+            plan.address,
+            pool.runtime_directory.display()
+        ),
+    }
+}
+
+/// What is different for the requests of this site.
+fn limits(site: &Site, settings: &Settings) -> String {
+    let (own, all) = (&site.timeouts, &settings.timeouts);
+    let times = [
+        ("body_idle", own.body_idle, all.body_idle),
+        ("response_start", own.response_start, all.response_start),
+        ("stream_idle", own.stream_idle, all.stream_idle),
+        ("tunnel_idle", own.tunnel_idle, all.tunnel_idle),
+    ];
+    let sizes = [("body_bytes", site.body_bytes, settings.limits.body_bytes)];
+    let times = times
+        .into_iter()
+        .filter(|(_, own, all)| own != all)
+        .map(|(key, own, _)| (key, show_limit(own, show_duration)));
+    let sizes = sizes
+        .into_iter()
+        .filter(|(_, own, all)| own != all)
+        .map(|(key, own, _)| (key, show_limit(own, show_size)));
+    times.chain(sizes).map(|(key, value)| format!(", {key} {value}")).collect()
 }
 
 /// What each worker runs, or all of them if it is the same.

@@ -3,6 +3,7 @@
 mod args;
 mod check;
 mod config;
+mod crew;
 mod demo;
 mod demo_worker;
 mod run;

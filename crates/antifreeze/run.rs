@@ -1,24 +1,26 @@
 //! Start, run, drain, stop.
 
 use crate::config::{Configuration, Settings};
+use crate::crew::Crew;
 use crate::demo;
 use anyhow::Context;
 use console::{Admin, Console, ConsoleOptions, Snapshot, Stage};
 use logs::{Log, START};
-use proxy::{Listener, Listeners, Metrics, Options, Role, RouteTable};
+use proxy::{App, Listener, Listeners, Metrics, Options, Role, RouteTable};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use supervisor::{Ending, Plan, PoolOptions, Supervisor};
+use supervisor::{Plan, Pool, PoolOptions, RouteNames, Supervisor};
 use tls::{Keeper, Terminator, Watched};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 /// Runs the built-in workers, and says what to try.
 pub(crate) fn demo(mut configuration: Configuration) -> anyhow::Result<ExitCode> {
     let own = std::env::current_exe()?.to_string_lossy().into_owned();
-    configuration.settings.pool.command =
-        vec![own, "demo-worker".to_owned(), "--uds".to_owned(), "{socket}".to_owned()];
+    for pool in &mut configuration.settings.pools {
+        pool.command = vec![own.clone(), "demo-worker".to_owned(), "--uds".to_owned(), "{socket}".to_owned()];
+    }
     start(configuration, demo::say_what_to_try)
 }
 
@@ -27,16 +29,16 @@ pub(crate) fn run(configuration: Configuration) -> anyhow::Result<ExitCode> {
     start(configuration, |_| {})
 }
 
-/// Checks the plan, and runs it between the start and the end of the log. What ends the program is said through the
+/// Checks the plans, and runs them between the start and the end of the log. What ends the program is said through the
 /// log: whoever does not read it must not keep the program from ending.
 fn start(
     configuration: Configuration,
     when_it_listens: impl FnOnce(&[Listener<Terminator>]),
 ) -> anyhow::Result<ExitCode> {
-    let plan = configuration.plan(&configuration.settings.pool.options(Log::nowhere()))?;
+    let plans = configuration.plans()?;
     let listeners = configuration.listeners()?;
     let (log, _flush) = Log::start(&configuration.settings.log)?;
-    Ok(serve(configuration.settings, listeners, &plan, &log, when_it_listens).unwrap_or_else(|error| {
+    Ok(serve(configuration.settings, listeners, &plans, &log, when_it_listens).unwrap_or_else(|error| {
         tracing::error!("{error:#}");
         ExitCode::FAILURE
     }))
@@ -45,7 +47,7 @@ fn start(
 fn serve(
     settings: Settings,
     listeners: Vec<Listener<Terminator>>,
-    plan: &Plan,
+    plans: &[Plan],
     log: &Log,
     when_it_listens: impl FnOnce(&[Listener<Terminator>]),
 ) -> anyhow::Result<ExitCode> {
@@ -55,30 +57,35 @@ fn serve(
         admin,
         threads,
         trusted_proxies,
-        pool,
-        routing,
+        pools,
+        sites,
         timeouts,
         limits,
         log: _,
         disclosure,
     } = settings;
-    let routes = RouteTable::new(&routing);
-    let route_names = {
-        let routes = routes.clone();
-        supervisor::RouteNames(Arc::new(move |route| routes.name(route)))
-    };
-    let options = PoolOptions { sentinel: Some(sentinel), route_names, ..pool.options(log.clone()) };
-    let drain = pool.policy.stop.drain_timeout;
-    let rescue = pool.rescue;
+    let drain = pools.iter().map(|pool| pool.policy.stop.drain_timeout).max().unwrap_or_default();
     let proxy_options =
-        Options { timeouts, limits, trusted_proxies, routes, rescue, disclosure, log: Some(log.clone()) };
+        Options { timeouts, limits, trusted_proxies, sites, disclosure, log: Some(log.clone()) };
     let listeners = Listeners::bind(listeners, usize::from(threads.get()))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).context("cannot wait for signals")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for signals")?;
-        let supervisor = Supervisor::new(options)?;
-        let pool = supervisor.pool();
+        let mut supervisors = Vec::new();
+        let mut apps = Vec::new();
+        for pool in &pools {
+            let routes = RouteTable::new(&pool.routing);
+            let options = PoolOptions {
+                sentinel: Some(sentinel.clone()),
+                route_names: name_by(&routes),
+                ..pool.options(log.clone())
+            };
+            let supervisor = Supervisor::new(options)?;
+            apps.push(App { pool: supervisor.pool(), routes, rescue: pool.rescue });
+            supervisors.push(supervisor);
+        }
+        let pools: Vec<Pool> = apps.iter().map(|app| app.pool.clone()).collect();
         let registry = prometheus::Registry::new();
         log.register(&registry)?;
         let metrics = Metrics::register(&registry)?;
@@ -87,18 +94,20 @@ fn serve(
         let console = match &admin {
             Admin::Off => None,
             Admin::At(address) => {
-                let (pool, draining) = (pool.clone(), Arc::clone(&draining));
+                let (pools, draining) = (pools.clone(), Arc::clone(&draining));
                 let snapshot = move || Snapshot {
                     stage: if draining.load(Ordering::Relaxed) { Stage::Draining } else { Stage::Running },
-                    pools: vec![pool.status()],
+                    pools: pools.iter().map(Pool::status).collect(),
                 };
                 Some(Console::bind(address, ConsoleOptions::default(), registry, snapshot)?)
             }
         };
-        tracing::info!(
-            target: START, pool = pool.name(), workers = pool.status().workers.len(), command = plan.command.join(" "), address = plan.address,
-            "antifreeze {}", env!("CARGO_PKG_VERSION")
-        );
+        for (pool, plan) in pools.iter().zip(plans) {
+            tracing::info!(
+                target: START, pool = pool.name(), workers = pool.status().workers.len(), command = plan.command.join(" "), address = plan.address,
+                "antifreeze {}", env!("CARGO_PKG_VERSION")
+            );
+        }
         let (end_console, console_ends) = oneshot::channel::<()>();
         let console = console.map(|console| {
             tracing::info!(target: START, "admin API at {}", console.address());
@@ -106,7 +115,7 @@ fn serve(
                 let _ = console_ends.await;
             }))
         });
-        let running = proxy::start(&pool, &proxy_options, &metrics, listeners)?;
+        let running = proxy::start(&apps, &proxy_options, &metrics, listeners)?;
         for listener in running.listeners() {
             tracing::info!(target: START, "listening on {listener}");
         }
@@ -117,12 +126,14 @@ fn serve(
                 log.reopen();
             }
         };
+        let mut crew = Crew::start(supervisors);
+        let gave_up = Notify::new();
         let forced = std::cell::Cell::new(false);
         let ending = async {
             let mut signalled = async || {
                 tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
             };
-            signalled().await;
+            tokio::select! { () = signalled() => {}, () = gave_up.notified() => {} }
             draining.store(true, Ordering::Relaxed);
             tracing::info!("draining: a second signal ends it at once");
             running
@@ -131,19 +142,15 @@ fn serve(
                     forced.set(true);
                 })
                 .await;
-            if forced.get() {
-                pool.kill();
-            } else {
-                pool.stop();
-            }
+            pools.iter().for_each(if forced.get() { Pool::kill } else { Pool::stop });
             signalled().await;
             forced.set(true);
-            pool.kill();
+            pools.iter().for_each(Pool::kill);
             std::future::pending::<()>().await;
         };
         let ended = tokio::select! {
-            ended = supervisor.run() => ended?,
-            () = ending => unreachable!("it waits for the supervisor to end"),
+            ended = crew.ended(&gave_up) => ended?,
+            () = ending => unreachable!("it waits for the crew to end"),
             () = reopening => unreachable!("signals never end"),
             () = reloading => unreachable!("signals never end"),
         };
@@ -152,9 +159,9 @@ fn serve(
             console.await.context("the admin API panicked")?;
         }
         Ok(match ended {
-            Ending::GaveUp(words) => anyhow::bail!(words),
-            Ending::Stopped | Ending::Killed if forced.get() => ExitCode::FAILURE,
-            Ending::Stopped | Ending::Killed => ExitCode::SUCCESS,
+            Err(words) => anyhow::bail!(words),
+            Ok(()) if forced.get() => ExitCode::FAILURE,
+            Ok(()) => ExitCode::SUCCESS,
         })
     })
 }
@@ -186,4 +193,9 @@ fn reload_on_hangup(
             keeper.reload();
         }
     })
+}
+
+fn name_by(routes: &RouteTable) -> RouteNames {
+    let routes = routes.clone();
+    RouteNames(Arc::new(move |route| routes.name(route)))
 }

@@ -38,6 +38,11 @@ pub(crate) fn show_size(bytes: u64) -> String {
     show(bytes, SIZES)
 }
 
+/// Writes a limit, or that there is none.
+pub(crate) fn show_limit<T>(limit: Option<T>, show: impl FnOnce(T) -> String) -> String {
+    limit.map_or_else(|| "off".to_owned(), show)
+}
+
 /// Units and their factors, smallest first.
 type Units = &'static [(&'static str, u64)];
 

@@ -8,7 +8,8 @@ from fastapi import FastAPI, Request
 
 import presence
 
-app = FastAPI()
+# Where it is below the root of its host, if it is.
+app = FastAPI(root_path=os.environ.get("ROOT_PATH", ""))
 presence.announce()
 
 

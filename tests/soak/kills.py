@@ -112,7 +112,7 @@ async def main() -> int:
     print("sent again by the proxy:")
     for line in metrics.splitlines():
         if line.startswith("antifreeze_retries_total"):
-            _, reason, count = line.split('"')
+            *_, reason, count = line.split('"')
             print(f"  {count.removeprefix('} '):>7} {reason}")
 
     failed = [request for request in done if request.verdict != "200"]

@@ -183,6 +183,30 @@ fn a_tunnel_in_which_nobody_speaks_is_cut() {
 }
 
 #[test]
+fn a_route_may_have_less_patience_with_tunnels_than_the_others() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("routes.yaml");
+    let text =
+        "pools: {web: {}}\nroutes: [{pool: web}, {host: hasty, pool: web, timeouts: {tunnel_idle: 500ms}}]\n";
+    std::fs::write(&file, text).expect("it can be written");
+    let rig = Rig::with("{socket}", &["--config", &file.to_string_lossy()]);
+    let switch = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n";
+    let steps = path(&[send(switch), Step::Echo]);
+    let open = |host: &str| {
+        let mut client = rig.client();
+        client.send(format!(
+            "GET {steps} HTTP/1.1\r\nHost: {host}\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n"
+        ));
+        client.head();
+        client
+    };
+    let mut patient = open("test");
+    let mut hasty = open("hasty");
+    timed(|| hasty.end());
+    assert_eq!(patient.send("ping").read(4), "ping");
+}
+
+#[test]
 fn the_queue_answers_when_its_time_is_up() {
     let rig = Rig::with("{socket}", &["--max-in-flight", "1", "--queue-timeout", "500ms"]);
     let mut first = rig.client();

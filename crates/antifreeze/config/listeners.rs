@@ -1,7 +1,7 @@
 //! What each listener is for: the keys of the file, under the flags, which speak of every listener that does not redirect.
 
+use super::origins::{Fault, Key};
 use super::raw::{self, File, Flags};
-use super::settings::Fault;
 use super::word::ClientAuthMode;
 use proxy::{Endpoint, HttpsPort, Listener, Role};
 use tls::{ClientAuth, Identity, Options, Pair};
@@ -41,8 +41,9 @@ fn role(
     redirect: Option<HttpsPort>,
     flags: &raw::Tls,
 ) -> Result<Role<Options>, Fault> {
-    let fault =
-        |key: &str, words: &str| Fault { key: format!("listeners[{number}].{key}"), words: words.to_owned() };
+    let fault = |key: &str, words: &str| {
+        Fault::new(Key::of_program(&format!("listeners[{number}].{key}")), words.to_owned())
+    };
     if let Some(port) = redirect {
         let words =
             "a listener that redirects to https has no TLS of its own; remove one of redirect and tls";
@@ -89,7 +90,8 @@ fn identity_of_file(file: &raw::Tls) -> Option<Identity> {
 
 fn identity_of_flags(flags: &raw::Tls) -> Result<Option<Identity>, Fault> {
     let raw::Tls { chains, keys, self_signed, .. } = flags;
-    let fault = |key: &str, words: String| Fault { key: format!("listeners[0].tls{key}"), words };
+    let fault =
+        |key: &str, words: String| Fault::new(Key::of_program(&format!("listeners[0].tls{key}")), words);
     match (chains.len(), keys.len()) {
         (0, 0) => Ok(self_signed.then_some(Identity::SelfSigned)),
         _ if *self_signed => Err(fault(

@@ -1,12 +1,16 @@
 //! The configuration: flags over environment over the YAML file over the defaults.
 //!
-//! [`raw`] is what was given, [`settings`] what it means; [`word`] holds the types of single values, with their ranges.
+//! [`raw`] is what was given; [`settings`], [`pool`] and [`routes`] are what it means, [`origins`] is where it came from;
+//! [`word`] holds the types of single values, with their ranges.
 //! [`file`](mod@file) reads YAML, [`shape`] is what it needs to know about any YAML text.
 
 mod error;
 mod file;
 mod listeners;
+mod origins;
+mod pool;
 pub(crate) mod raw;
+mod routes;
 mod settings;
 mod shape;
 #[cfg(test)]
@@ -14,16 +18,18 @@ mod tests;
 pub(crate) mod word;
 
 pub(crate) use error::ConfigError;
-pub(crate) use settings::{Pool, Settings};
+pub(crate) use pool::Pool;
+pub(crate) use settings::Settings;
 
-use crate::args;
 use clap::ArgMatches;
-use clap::parser::ValueSource;
 use file::Document;
+use logs::Log;
+use origins::{Key, Origins};
+use pool::Company;
 use proxy::Listener;
 use raw::{File, Flags};
 use std::num::NonZeroU16;
-use supervisor::{Plan, PoolOptions, StartError, Supervisor};
+use supervisor::{Plan, StartError, Supervisor};
 use tls::{Setting, Terminator};
 
 /// The settings, and where each came from.
@@ -57,30 +63,34 @@ impl Configuration {
             }
             None => (None, File::default()),
         };
-        let pool = file.pools.keys().next().map_or_else(|| DEFAULT_POOL.to_owned(), |name| name.0.clone());
-        let origins = Origins { matches, document, pool };
+        let origins = Origins { matches, document };
+        let raw::Pools(pools) = &file.pools;
+        origins.refuse_flags_of_pools(&pools.iter().map(|(name, _)| &*name.0).collect::<Vec<_>>())?;
         match Settings::new(flags, &file, processors()) {
             Ok(settings) => Ok(Self { settings, origins }),
-            Err(fault) => Err(origins.blame(&fault.key, &fault.words)),
+            Err(fault) => Err(origins.explain(&fault)),
         }
     }
 
-    /// What would run.
+    /// What would run in each pool.
     ///
     /// # Errors
-    /// What the supervisor objects to in the command or its folder.
-    pub(crate) fn plan(&self, options: &PoolOptions) -> Result<Plan, ConfigError> {
-        Supervisor::check(options).map_err(|error| {
-            let key = match error {
-                StartError::Directory { .. } => "pool.directory",
-                StartError::Plan(_)
-                | StartError::Program { .. }
-                | StartError::Folder { .. }
-                | StartError::Sentinel(_)
-                | StartError::Signals(_) => "pool.command",
-            };
-            self.origins.blame(key, &error.to_string())
-        })
+    /// What the supervisor objects to in a command or its folder.
+    pub(crate) fn plans(&self) -> Result<Vec<Plan>, ConfigError> {
+        let plan = |pool: &Pool| {
+            Supervisor::check(&pool.options(Log::nowhere())).map_err(|error| {
+                let id = match error {
+                    StartError::Directory { .. } => "pool.directory",
+                    StartError::Plan(_)
+                    | StartError::Program { .. }
+                    | StartError::Folder { .. }
+                    | StartError::Sentinel(_)
+                    | StartError::Signals(_) => "pool.command",
+                };
+                self.origins.blame(&Key::of_pool(&pool.name, id), &error.to_string())
+            })
+        };
+        self.settings.pools.iter().map(plan).collect()
     }
 
     /// The listeners, with their certificates read.
@@ -98,7 +108,8 @@ impl Configuration {
                         Setting::Authorities => ".client_ca".to_owned(),
                         Setting::Tls => String::new(),
                     };
-                    self.origins.blame(&format!("listeners[{number}].tls{key}"), &error.to_string())
+                    let key = Key::of_program(&format!("listeners[{number}].tls{key}"));
+                    self.origins.blame(&key, &error.to_string())
                 })
             })
             .collect()
@@ -106,19 +117,19 @@ impl Configuration {
 
     /// What differs from the defaults, in the order of `config/antifreeze.yaml`.
     pub(crate) fn choices(&self) -> Vec<Choice> {
-        let processors = processors();
-        let defaults = Settings::defaults(processors).rows(processors);
-        let pairs = self.settings.rows(processors).into_iter().zip(defaults);
-        let different = pairs.filter(|((_, value), (_, default))| value != default);
+        let (processors, pools) = (processors(), &self.settings.pools);
+        let company = Company::of(pools.len());
+        let default = |pool: &Pool| Pool::defaults(&pool.name, company, processors);
+        let defaults =
+            Settings { pools: pools.iter().map(default).collect(), ..Settings::defaults(processors) };
+        let pairs = self.settings.rows(processors).into_iter().zip(defaults.rows(processors));
+        let different = pairs.filter(|(row, default)| row.value != default.value);
         different
-            .map(|((id, value), (_, default))| Choice {
-                key: self.origins.key_path(id),
-                value,
-                default,
-                origin: match self.origins.of(id) {
-                    Origin::Flag(name) | Origin::Variable(name) | Origin::File(name) => name,
-                    Origin::Nowhere => String::new(),
-                },
+            .map(|(row, default)| Choice {
+                key: row.key.path(),
+                value: row.value,
+                default: default.value,
+                origin: self.origins.of(&row.key).to_string(),
             })
             .collect()
     }
@@ -126,60 +137,6 @@ impl Configuration {
 
 /// The pool of a command that has no file.
 const DEFAULT_POOL: &str = "web";
-
-/// Where settings may have come from.
-#[derive(Debug)]
-struct Origins {
-    matches: ArgMatches,
-    document: Option<Document>,
-    pool: String,
-}
-
-enum Origin {
-    Flag(String),
-    Variable(String),
-    File(String),
-    Nowhere,
-}
-
-impl Origins {
-    fn of(&self, id: &str) -> Origin {
-        let flag_id = first_of_all(id);
-        let given = self.matches.ids().any(|known| known.as_str() == flag_id);
-        match (given.then(|| self.matches.value_source(&flag_id)).flatten(), &self.document) {
-            (Some(ValueSource::EnvVariable), _) => Origin::Variable(args::variable(&args::flag(&flag_id))),
-            (Some(ValueSource::CommandLine), _) => Origin::Flag(args::flag(&flag_id)),
-            (_, Some(document)) => Origin::File(document.place(&self.key_path(id))),
-            (_, None) => Origin::Nowhere,
-        }
-    }
-
-    fn blame(&self, id: &str, words: &str) -> ConfigError {
-        match self.of(id) {
-            Origin::Flag(name) | Origin::Variable(name) => ConfigError::new(name, words),
-            Origin::File(place) => ConfigError::new(place, &format!("{}: {words}", self.key_path(id))),
-            Origin::Nowhere => ConfigError::new(args::flag(&first_of_all(id)), words),
-        }
-    }
-
-    /// The path of a key in YAML, from the id of its flag.
-    fn key_path(&self, id: &str) -> String {
-        match id.strip_prefix("pool.") {
-            Some(rest) => format!("pools.{}.{rest}", self.pool),
-            None => id.to_owned(),
-        }
-    }
-}
-
-/// The id of the flag for a key of any listener, as in `listeners[2].tls`: a flag speaks of all of them, and bears the
-/// path of the first.
-fn first_of_all(id: &str) -> String {
-    let pieces = id.split_inclusive('[').map(|piece| match piece.split_once(']') {
-        Some((_number, rest)) => format!("0]{rest}"),
-        None => piece.to_owned(),
-    });
-    pieces.collect()
-}
 
 /// The processors this process may use, as far as they are of use to us: more than 512 workers cannot be asked for.
 pub(crate) fn processors() -> NonZeroU16 {

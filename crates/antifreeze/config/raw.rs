@@ -9,8 +9,8 @@
 
 use super::word::{
     Assignment, Auto, ClientAuthMode, Description, Disclosing, Isolating, Level, Limit, LogFormat, Network,
-    Number, Place, PoolName, Question, Redirection, Rescuing, Size, Template, Text, Time, TlsVersion,
-    UrlPath, VariableName, Workers, scalar,
+    Number, Place, PoolName, Question, Redirection, Rescuing, RouteHost, RoutePath, Size, Template, Text,
+    Time, TlsVersion, UrlPath, VariableName, Workers, scalar,
 };
 use clap::Args;
 use clap::builder::BoolishValueParser;
@@ -32,8 +32,9 @@ pub(crate) struct File {
     pub(crate) admin: Option<AdminSection>,
     pub(crate) threads: Option<Auto<Number<NonZeroU16, 1, 512>>>,
     pub(crate) trusted_proxies: Option<Vec<Network>>,
-    pub(crate) pools: BTreeMap<PoolName, Pool>,
+    pub(crate) pools: Pools,
     pub(crate) routes: Vec<Route>,
+    /// For all pools; what one says itself counts more.
     pub(crate) routing: Routing,
     pub(crate) timeouts: Timeouts,
     pub(crate) limits: Limits,
@@ -105,13 +106,48 @@ pub(crate) struct Certificate {
 #[derive(Debug)]
 pub(crate) struct AdminSection(pub(crate) Admin);
 
-/// One of `routes`.
+/// `pools`: by name, in the order of the file.
+#[derive(Debug, Default)]
+pub(crate) struct Pools(pub(crate) Vec<(PoolName, Pool)>);
+
+/// One of `routes`: which requests go to which pool.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a mapping, for example { path: /, pool: app }")]
 pub(crate) struct Route {
-    pub(crate) path: Text,
+    #[serde(default)]
+    pub(crate) host: Option<RouteHost>,
+    #[serde(default)]
+    pub(crate) path: Option<RoutePath>,
     pub(crate) pool: Text,
+    #[serde(default)]
+    pub(crate) timeouts: RouteTimeouts,
+    #[serde(default)]
+    pub(crate) limits: RouteLimits,
 }
+
+/// `routes[].timeouts`: those of [`Timeouts`] that can be another for each route.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a mapping of time limits")]
+pub(crate) struct RouteTimeouts {
+    pub(crate) body_idle: Option<Patience>,
+    pub(crate) response_start: Option<Patience>,
+    pub(crate) stream_idle: Option<Patience>,
+    pub(crate) tunnel_idle: Option<TunnelPatience>,
+}
+
+/// `routes[].limits`: those of [`Limits`] that can be another for each route.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, expecting = "a mapping of size limits")]
+pub(crate) struct RouteLimits {
+    pub(crate) body_bytes: Option<BodyLimit>,
+}
+
+/// How long the proxy waits at the most.
+pub(crate) type Patience = Limit<Time<10, DAY>>;
+/// The same for a tunnel.
+pub(crate) type TunnelPatience = Limit<Time<10, WEEK>>;
+/// How long a request's body may be.
+pub(crate) type BodyLimit = Limit<Size<0, { KIB * KIB * KIB * KIB }>>;
 
 /// What only the command line gives for the whole program.
 #[derive(Debug, Default, Args)]
@@ -135,8 +171,6 @@ pub(crate) struct Flags {
     pub(crate) tls: Tls,
     #[command(flatten)]
     pub(crate) pool: Pool,
-    #[command(flatten)]
-    pub(crate) routing: Routing,
     #[command(flatten)]
     pub(crate) timeouts: Timeouts,
     #[command(flatten)]
@@ -196,6 +230,8 @@ pub(crate) struct Pool {
     pub(crate) start: Start,
     #[command(flatten)]
     pub(crate) stop: Stop,
+    #[command(flatten)]
+    pub(crate) routing: Routing,
 }
 
 /// `pools.NAME.queue`.
@@ -265,19 +301,24 @@ pub(crate) struct Stop {
     pub(crate) grace: Option<Time<0, HOUR>>,
 }
 
-/// `routing`: which requests are expected to behave alike.
+/// `pools.NAME.routing`: which requests of an app are expected to behave alike.
 #[derive(Debug, Default, Args, Deserialize)]
 #[serde(default, deny_unknown_fields, expecting = "a mapping with patterns, openapi and health")]
 #[command(next_help_heading = "Routes")]
 pub(crate) struct Routing {
     /// A path pattern whose requests are one route, as in /users/{name} or /static/*; may be repeated
-    #[arg(long = "route-pattern", id = "routing.patterns", value_name = "PATTERN", value_delimiter = ',')]
+    #[arg(
+        long = "route-pattern",
+        id = "pool.routing.patterns",
+        value_name = "PATTERN",
+        value_delimiter = ','
+    )]
     pub(crate) patterns: Option<Vec<Template>>,
     /// The path of the app's OpenAPI document, which a worker is asked for to learn the routes; or off
-    #[arg(long = "openapi", id = "routing.openapi", value_name = "PATH")]
+    #[arg(long = "openapi", id = "pool.routing.openapi", value_name = "PATH")]
     pub(crate) openapi: Option<Description>,
     /// A path of the app's own health checks, which do not wait behind the queue; may be repeated
-    #[arg(long = "health-path", id = "routing.health", value_name = "PATH", value_delimiter = ',')]
+    #[arg(long = "health-path", id = "pool.routing.health", value_name = "PATH", value_delimiter = ',')]
     pub(crate) health: Option<Vec<UrlPath>>,
 }
 
@@ -288,25 +329,25 @@ pub(crate) struct Routing {
 pub(crate) struct Timeouts {
     /// From a new connection to the end of its TLS handshake: it is closed
     #[arg(long = "handshake-timeout", id = "timeouts.handshake", value_name = "TIME")]
-    pub(crate) handshake: Option<Limit<Time<10, DAY>>>,
+    pub(crate) handshake: Option<Patience>,
     /// From the first byte of a request to the end of its header: 408
     #[arg(long = "header-timeout", id = "timeouts.header", value_name = "TIME")]
-    pub(crate) header: Option<Limit<Time<10, DAY>>>,
+    pub(crate) header: Option<Patience>,
     /// Between two pieces of a request's body: 408
     #[arg(long = "body-timeout", id = "timeouts.body_idle", value_name = "TIME")]
-    pub(crate) body_idle: Option<Limit<Time<10, DAY>>>,
+    pub(crate) body_idle: Option<Patience>,
     /// From the whole request to the head of its answer: 504
     #[arg(long = "response-timeout", id = "timeouts.response_start", value_name = "TIME")]
-    pub(crate) response_start: Option<Limit<Time<10, DAY>>>,
+    pub(crate) response_start: Option<Patience>,
     /// Between two pieces of an answer, whoever is slow: the connection is cut
     #[arg(long = "stream-timeout", id = "timeouts.stream_idle", value_name = "TIME")]
-    pub(crate) stream_idle: Option<Limit<Time<10, DAY>>>,
+    pub(crate) stream_idle: Option<Patience>,
     /// Between two requests of a client: its connection is closed
     #[arg(long = "keep-alive-timeout", id = "timeouts.keep_alive", value_name = "TIME")]
-    pub(crate) keep_alive: Option<Limit<Time<10, DAY>>>,
+    pub(crate) keep_alive: Option<Patience>,
     /// Without a byte in either direction of a WebSocket: it is cut
     #[arg(long = "tunnel-timeout", id = "timeouts.tunnel_idle", value_name = "TIME")]
-    pub(crate) tunnel_idle: Option<Limit<Time<10, WEEK>>>,
+    pub(crate) tunnel_idle: Option<TunnelPatience>,
 }
 
 /// `limits`: what the proxy refuses to read.
@@ -322,7 +363,7 @@ pub(crate) struct Limits {
     pub(crate) header_count: Option<Number<usize, 10, 1000>>,
     /// Bytes of a request's body: 413; off: any number
     #[arg(long = "body-limit", id = "limits.body_bytes", value_name = "SIZE")]
-    pub(crate) body_bytes: Option<Limit<Size<0, { KIB * KIB * KIB * KIB }>>>,
+    pub(crate) body_bytes: Option<BodyLimit>,
     /// Client connections of each thread; more wait in the kernel's queue
     #[arg(long = "connection-limit", id = "limits.connections", value_name = "N")]
     pub(crate) connections: Option<Number<usize, 1, 1_000_000>>,
@@ -378,6 +419,34 @@ impl<'de> Deserialize<'de> for Words {
         }
 
         deserializer.deserialize_seq(List)
+    }
+}
+
+impl<'de> Deserialize<'de> for Pools {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder;
+
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Pools;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a mapping of pools, for example app: { command: [uvicorn, \"main:app\"] }")
+            }
+
+            fn visit_unit<E>(self) -> Result<Pools, E> {
+                Ok(Pools::default())
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pools, A::Error> {
+                let mut pools = Vec::new();
+                while let Some(pool) = map.next_entry()? {
+                    pools.push(pool);
+                }
+                Ok(Pools(pools))
+            }
+        }
+
+        deserializer.deserialize_map(InOrder)
     }
 }
 

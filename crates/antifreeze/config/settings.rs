@@ -1,18 +1,17 @@
 //! What the configuration means: every setting has a value, and the values agree with one another.
 
 use super::listeners;
+use super::origins::{Fault, Key};
+use super::pool::{Company, Pool};
 use super::raw::{self, File, Flags};
-use super::word::{Auto, Number, Text};
-use crate::units::{show_duration, show_size};
+use super::routes;
+use super::word::{Auto, Number, PoolName};
+use crate::units::{show_duration, show_limit, show_size};
 use console::Admin;
 use ipnet::IpNet;
-use logs::{Log, LogOptions};
-use policy::{Isolation, PoolConfig};
-use proxy::{Disclosure, Endpoint, Limits, Listener, RescueScope, Role, Routing, Timeouts};
+use logs::LogOptions;
+use proxy::{Disclosure, Endpoint, Limits, Listener, Role, Site, Timeouts};
 use std::num::NonZeroU16;
-use std::path::PathBuf;
-use std::time::Duration;
-use supervisor::{Environment, PoolOptions, Probe};
 
 /// The whole configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,10 +24,10 @@ pub(crate) struct Settings {
     pub(crate) threads: NonZeroU16,
     /// Proxies whose forwarding headers are believed.
     pub(crate) trusted_proxies: Vec<IpNet>,
-    /// The workers.
-    pub(crate) pool: Pool,
-    /// Which requests are expected to behave alike.
-    pub(crate) routing: Routing,
+    /// The workers of each app, in the order of the file.
+    pub(crate) pools: Vec<Pool>,
+    /// Which pool serves what.
+    pub(crate) sites: Vec<Site>,
     /// When the proxy stops waiting.
     pub(crate) timeouts: Timeouts,
     /// What the proxy refuses to read.
@@ -39,28 +38,11 @@ pub(crate) struct Settings {
     pub(crate) disclosure: Disclosure,
 }
 
-/// One pool of workers.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Pool {
-    pub(crate) name: String,
-    pub(crate) command: Vec<String>,
-    pub(crate) directory: Option<PathBuf>,
-    pub(crate) environment: Environment,
-    pub(crate) policy: PoolConfig,
-    pub(crate) probe: Probe,
-    /// `None`: what the server that is recognised in the command allows.
-    pub(crate) keep_alive: Option<Duration>,
-    pub(crate) runtime_directory: PathBuf,
-    /// Which requests may be sent to a second worker.
-    pub(crate) rescue: RescueScope,
-}
-
-/// Something that is wrong with a combination of settings, and the key to blame.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Fault {
-    /// A flag's id, or the path of a key that has no flag.
-    pub(crate) key: String,
-    pub(crate) words: String,
+/// One setting as people read it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Row {
+    pub(crate) key: Key,
+    pub(crate) value: String,
 }
 
 impl Settings {
@@ -74,18 +56,8 @@ impl Settings {
             admin: Admin::At(console::AdminAddress::Tcp(([127, 0, 0, 1], 9900).into())),
             threads: processors,
             trusted_proxies: Vec::new(),
-            pool: Pool {
-                name: super::DEFAULT_POOL.to_owned(),
-                command: Vec::new(),
-                directory: None,
-                environment: Environment::new(),
-                policy: PoolConfig::new(processors),
-                probe: Probe::default(),
-                keep_alive: None,
-                runtime_directory: std::env::temp_dir(),
-                rescue: RescueScope::default(),
-            },
-            routing: Routing::default(),
+            pools: vec![Pool::defaults(super::DEFAULT_POOL, Company::Alone, processors)],
+            sites: vec![Site::everything(Timeouts::default(), &Limits::default())],
             timeouts: Timeouts::default(),
             limits: Limits::default(),
             log: LogOptions::default(),
@@ -99,32 +71,34 @@ impl Settings {
     /// The first combination that cannot work.
     pub(crate) fn new(flags: &Flags, file: &File, processors: NonZeroU16) -> Result<Self, Fault> {
         let mut settings = Self::defaults(processors);
-        settings.take_file(file, processors)?;
+        settings.take_file(file, processors);
         settings.take_flags(flags, processors);
         settings.listeners = listeners::resolve(flags, file, settings.listeners)?;
+        settings.sites = routes::sites(&file.routes, &settings.pools, settings.timeouts, &settings.limits)?;
         settings.agree()?;
         Ok(settings)
     }
 
-    fn take_file(&mut self, file: &File, processors: NonZeroU16) -> Result<(), Fault> {
+    fn take_file(&mut self, file: &File, processors: NonZeroU16) {
         choose(&mut self.admin, file.admin.as_ref().map(|section| section.0.clone()));
         choose(&mut self.threads, file.threads.map(|threads| or_processors(threads, processors)));
         choose(&mut self.trusted_proxies, file.trusted_proxies.as_ref().map(|all| networks(all)));
-        let mut pools = file.pools.iter();
-        if let Some((name, pool)) = pools.next() {
-            self.pool.name.clone_from(&name.0);
-            self.pool.take(pool, processors);
+        let raw::Pools(given) = &file.pools;
+        if !given.is_empty() {
+            let company = Company::of(given.len());
+            let default = |(name, _): &(PoolName, _)| Pool::defaults(&name.0, company, processors);
+            self.pools = given.iter().map(default).collect();
         }
-        if let Some((name, _)) = pools.next() {
-            let words = "a second pool; this version runs one pool: keep one of them";
-            return Err(Fault { key: format!("pools.{}", name.0), words: words.to_owned() });
+        for pool in &mut self.pools {
+            pool.take_routing(&file.routing);
         }
-        take_routing(&mut self.routing, &file.routing);
+        for (pool, (_, given)) in self.pools.iter_mut().zip(given) {
+            pool.take(given, processors);
+        }
         take_timeouts(&mut self.timeouts, &file.timeouts);
         take_limits(&mut self.limits, &file.limits);
         take_log(&mut self.log, &file.log);
         choose(&mut self.disclosure, file.log.response_header.map(|what| what.0));
-        self.check_routes(&file.routes)
     }
 
     fn take_flags(&mut self, flags: &Flags, processors: NonZeroU16) {
@@ -133,47 +107,21 @@ impl Settings {
         if !flags.trusted_proxies.is_empty() {
             self.trusted_proxies = networks(&flags.trusted_proxies);
         }
-        self.pool.take(&flags.pool, processors);
-        take_routing(&mut self.routing, &flags.routing);
+        // With several pools none of these flags is given: [`Origins::refuse_flags_of_pools`] saw to it.
+        if let [pool] = &mut *self.pools {
+            pool.take(&flags.pool, processors);
+        }
         take_timeouts(&mut self.timeouts, &flags.timeouts);
         take_limits(&mut self.limits, &flags.limits);
         take_log(&mut self.log, &flags.log);
         choose(&mut self.disclosure, flags.log.response_header.map(|what| what.0));
     }
 
-    fn check_routes(&self, routes: &[raw::Route]) -> Result<(), Fault> {
-        for (number, route) in routes.iter().enumerate() {
-            let fault =
-                |key: &str, words: String| Err(Fault { key: format!("routes[{number}]{key}"), words });
-            if number > 0 {
-                let words = "a second route; this version sends every path to its one pool: keep the first";
-                return fault("", words.to_owned());
-            }
-            let Text(path) = &route.path;
-            if path != "/" {
-                return fault(
-                    ".path",
-                    format!("'{path}'; this version sends every path to its one pool: write /"),
-                );
-            }
-            let Text(pool) = &route.pool;
-            if *pool != self.pool.name {
-                let name = &self.pool.name;
-                return fault(".pool", format!("'{pool}' is not the name of a pool; there is one, '{name}'"));
-            }
-        }
-        Ok(())
-    }
-
     /// Checks what no single value can be blamed for.
     fn agree(&self) -> Result<(), Fault> {
-        let fault = |key: &str, words: String| Err(Fault { key: key.to_owned(), words });
-        let start = self.pool.policy.start;
-        if start.max_backoff < start.backoff {
-            let (longest, first) = (show_duration(start.max_backoff), show_duration(start.backoff));
-            let words =
-                format!("{longest} is shorter than the first wait, backoff: {first}; write {first} or more");
-            return fault("pool.start.max_backoff", words);
+        let fault = |key: &str, words: String| Err(Fault::new(Key::of_program(key), words));
+        for pool in &self.pools {
+            pool.agree()?;
         }
         if self.listeners.is_empty() {
             let words = "no address to listen on; write [{ address: \"127.0.0.1:8000\" }], or leave it out";
@@ -206,53 +154,17 @@ impl Settings {
         }
     }
 
-    /// Every setting as text, by its flag's id.
-    pub(crate) fn rows(&self, processors: NonZeroU16) -> Vec<(&'static str, String)> {
-        let count = |count: NonZeroU16| match count == processors {
-            true => "auto".to_owned(),
-            false => count.to_string(),
-        };
-        let limit = |limit: Option<Duration>| limit.map_or_else(|| "off".to_owned(), show_duration);
+    /// Every setting that has a flag, as text.
+    pub(crate) fn rows(&self, processors: NonZeroU16) -> Vec<Row> {
+        let limit = |limit| show_limit(limit, show_duration);
         let bytes = |bytes: usize| show_size(bytes as u64);
-        let (pool, policy) = (&self.pool, &self.pool.policy);
-        let variable = |(name, value): (&String, &Option<String>)| match value {
-            Some(_) => format!("{name}=…"),
-            None => format!("less {name}"),
-        };
-        let listeners = listeners::rows(&self.listeners);
-        let others = vec![
+        let row = |(id, value)| Row { key: Key::of_program(id), value };
+        let before = [
             ("admin.address", self.admin.to_string()),
-            ("threads", count(self.threads)),
+            ("threads", show_count(self.threads, processors)),
             ("trusted_proxies", join(&self.trusted_proxies)),
-            ("pool.workers", count(policy.workers)),
-            ("pool.max_in_flight", policy.max_in_flight.to_string()),
-            ("pool.spare", policy.spare.to_string()),
-            ("pool.surge", policy.surge.to_string()),
-            ("pool.isolation", show_isolation(policy.isolation).to_owned()),
-            ("pool.rescue", show_rescue(pool.rescue).to_owned()),
-            (
-                "pool.directory",
-                pool.directory.as_ref().map(|path| path.display().to_string()).unwrap_or_default(),
-            ),
-            ("pool.environment", join(pool.environment.iter().map(variable))),
-            ("pool.keep_alive", pool.keep_alive.map_or_else(|| "auto".to_owned(), show_duration)),
-            ("pool.runtime_directory", pool.runtime_directory.display().to_string()),
-            ("pool.queue.limit", policy.queue.limit.to_string()),
-            ("pool.queue.timeout", show_duration(policy.queue.timeout)),
-            ("pool.freeze.suspect_after", show_duration(policy.freeze.suspect_after)),
-            ("pool.freeze.probe_timeout", show_duration(policy.freeze.probe_timeout)),
-            ("pool.freeze.probe", pool.probe.to_string()),
-            ("pool.freeze.restart_after", show_duration(policy.freeze.restart_after)),
-            ("pool.start.timeout", show_duration(policy.start.timeout)),
-            ("pool.start.backoff", show_duration(policy.start.backoff)),
-            ("pool.start.max_backoff", show_duration(policy.start.max_backoff)),
-            ("pool.start.attempts", policy.start.attempts.to_string()),
-            ("pool.start.ramp", show_duration(policy.start.ramp)),
-            ("pool.stop.drain_timeout", show_duration(policy.stop.drain_timeout)),
-            ("pool.stop.grace", show_duration(policy.stop.grace)),
-            ("routing.patterns", join(&self.routing.patterns)),
-            ("routing.openapi", self.routing.openapi.to_string()),
-            ("routing.health", join(&self.routing.health)),
+        ];
+        let behind = [
             ("timeouts.handshake", limit(self.timeouts.handshake)),
             ("timeouts.header", limit(self.timeouts.header)),
             ("timeouts.body_idle", limit(self.timeouts.body_idle)),
@@ -262,7 +174,7 @@ impl Settings {
             ("timeouts.tunnel_idle", limit(self.timeouts.tunnel_idle)),
             ("limits.header_bytes", bytes(self.limits.header_bytes)),
             ("limits.header_count", self.limits.header_count.to_string()),
-            ("limits.body_bytes", self.limits.body_bytes.map_or_else(|| "off".to_owned(), show_size)),
+            ("limits.body_bytes", show_limit(self.limits.body_bytes, show_size)),
             ("limits.connections", self.limits.connections.to_string()),
             ("log.format", self.log.format.to_string()),
             ("log.level", self.log.filter.to_string()),
@@ -270,99 +182,9 @@ impl Settings {
             ("log.access_format", self.log.access_format.to_string()),
             ("log.response_header", show_disclosure(self.disclosure).to_owned()),
         ];
-        listeners.into_iter().chain(others).collect()
-    }
-}
-
-impl Pool {
-    /// What the supervisor is given, but for the sentinel.
-    pub(crate) fn options(&self, log: Log) -> PoolOptions {
-        PoolOptions {
-            name: self.name.clone(),
-            command: self.command.clone(),
-            directory: self.directory.clone(),
-            environment: self.environment.clone(),
-            policy: self.policy.clone(),
-            probe: self.probe.clone(),
-            runtime_directory: self.runtime_directory.clone(),
-            keep_alive: self.keep_alive,
-            route_names: supervisor::RouteNames::default(),
-            sentinel: None,
-            log,
-        }
-    }
-
-    fn take(&mut self, given: &raw::Pool, processors: NonZeroU16) {
-        let raw::Words(command) = &given.command;
-        if !command.is_empty() {
-            self.command = command.iter().map(|Text(word)| word.clone()).collect();
-        }
-        if given.directory.is_some() {
-            self.directory.clone_from(&given.directory);
-        }
-        for (name, value) in &given.environment {
-            self.environment.insert(name.0.clone(), value.clone().map(|Text(value)| value));
-        }
-        for assignment in &given.assignments {
-            self.environment.insert(assignment.name.0.clone(), assignment.value.clone());
-        }
-        match given.keep_alive {
-            Some(Auto::Is(time)) => self.keep_alive = Some(time.0),
-            Some(Auto::Auto) => self.keep_alive = None,
-            None => {}
-        }
-        choose(&mut self.runtime_directory, given.runtime_directory.clone());
-        choose(&mut self.probe, given.freeze.probe.clone().map(|question| question.0));
-        choose(&mut self.rescue, given.rescue.map(|rescue| rescue.0));
-        let policy = &mut self.policy;
-        choose(&mut policy.workers, given.workers.map(|workers| or_processors(workers.0, processors)));
-        choose(&mut policy.max_in_flight, given.max_in_flight.map(|most| most.0));
-        choose(&mut policy.spare, given.spare.map(|spare| spare.0));
-        choose(&mut policy.surge, given.surge.map(|surge| surge.0));
-        choose(&mut policy.isolation, given.isolation.map(|isolation| isolation.0));
-        choose(&mut policy.queue.limit, given.queue.limit.map(|limit| limit.0));
-        choose(&mut policy.queue.timeout, given.queue.timeout.map(|time| time.0));
-        choose(&mut policy.freeze.suspect_after, given.freeze.suspect_after.map(|time| time.0));
-        choose(&mut policy.freeze.probe_timeout, given.freeze.probe_timeout.map(|time| time.0));
-        choose(&mut policy.freeze.restart_after, given.freeze.restart_after.map(|time| time.0));
-        choose(&mut policy.start.timeout, given.start.timeout.map(|time| time.0));
-        choose(&mut policy.start.backoff, given.start.backoff.map(|time| time.0));
-        choose(&mut policy.start.max_backoff, given.start.max_backoff.map(|time| time.0));
-        choose(&mut policy.start.attempts, given.start.attempts.map(|attempts| attempts.0));
-        choose(&mut policy.start.ramp, given.start.ramp.map(|time| time.0));
-        choose(&mut policy.stop.drain_timeout, given.stop.drain_timeout.map(|time| time.0));
-        choose(&mut policy.stop.grace, given.stop.grace.map(|time| time.0));
-    }
-}
-
-fn take_routing(routing: &mut Routing, given: &raw::Routing) {
-    let patterns = given.patterns.as_ref();
-    choose(&mut routing.patterns, patterns.map(|all| all.iter().map(|one| one.0.clone()).collect()));
-    choose(&mut routing.openapi, given.openapi.clone().map(|place| place.0));
-    let health = given.health.as_ref();
-    choose(&mut routing.health, health.map(|all| all.iter().map(|one| one.0.clone()).collect()));
-}
-
-fn show_isolation(isolation: Isolation) -> &'static str {
-    match isolation {
-        Isolation::Auto => "auto",
-        Isolation::Off => "off",
-    }
-}
-
-fn show_rescue(scope: RescueScope) -> &'static str {
-    match scope {
-        RescueScope::Off => "off",
-        RescueScope::Safe => "safe",
-        RescueScope::Idempotent => "idempotent",
-    }
-}
-
-fn show_disclosure(disclosure: Disclosure) -> &'static str {
-    match disclosure {
-        Disclosure::Off => "off",
-        Disclosure::Reason => "reason",
-        Disclosure::Timing => "timing",
+        let listeners = listeners::rows(&self.listeners).into_iter().map(row);
+        let pools = self.pools.iter().flat_map(|pool| pool.rows(processors));
+        listeners.chain(before.into_iter().map(row)).chain(pools).chain(behind.into_iter().map(row)).collect()
     }
 }
 
@@ -391,13 +213,21 @@ fn take_log(log: &mut LogOptions, given: &raw::Log) {
     choose(&mut log.access_format, given.access_format.map(|format| format.0));
 }
 
-fn choose<T>(setting: &mut T, given: Option<T>) {
+fn show_disclosure(disclosure: Disclosure) -> &'static str {
+    match disclosure {
+        Disclosure::Off => "off",
+        Disclosure::Reason => "reason",
+        Disclosure::Timing => "timing",
+    }
+}
+
+pub(super) fn choose<T>(setting: &mut T, given: Option<T>) {
     if let Some(given) = given {
         *setting = given;
     }
 }
 
-fn or_processors<const MIN: u64, const MAX: u64>(
+pub(super) fn or_processors<const MIN: u64, const MAX: u64>(
     count: Auto<Number<NonZeroU16, MIN, MAX>>,
     processors: NonZeroU16,
 ) -> NonZeroU16 {
@@ -409,6 +239,13 @@ fn or_processors<const MIN: u64, const MAX: u64>(
 
 fn networks(given: &[super::word::Network]) -> Vec<IpNet> {
     given.iter().map(|network| network.0).collect()
+}
+
+pub(super) fn show_count(count: NonZeroU16, processors: NonZeroU16) -> String {
+    match count == processors {
+        true => "auto".to_owned(),
+        false => count.to_string(),
+    }
 }
 
 /// Port 0: the system chooses, so that two of them are two addresses.

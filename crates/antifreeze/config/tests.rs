@@ -2,11 +2,13 @@
 //! `tests/config.rs`.
 
 use super::file::Document;
+use super::origins::Key;
 use super::raw::{File, Flags};
+use super::settings::Row;
 use super::{DEFAULT_POOL, Settings};
 use crate::args;
 use proptest::prelude::*;
-use proxy::{Listener, Role};
+use proxy::{Listener, Role, Site};
 use std::collections::BTreeSet;
 use std::fs;
 use std::num::NonZeroU16;
@@ -28,9 +30,10 @@ fn read(name: &str) -> (Document, Settings) {
 fn the_file_that_shows_every_key_says_the_defaults() {
     let (_, settings) = read("antifreeze.yaml");
     let mut expected = Settings::defaults(PROCESSORS);
-    expected.pool.name = "app".to_owned();
-    expected.pool.command = vec!["uvicorn".to_owned(), "main:app".to_owned()];
-    expected.pool.runtime_directory = PathBuf::from("/tmp");
+    let pool = &mut expected.pools[0];
+    pool.name = "app".to_owned();
+    pool.command = vec!["uvicorn".to_owned(), "main:app".to_owned()];
+    pool.runtime_directory = PathBuf::from("/tmp");
     assert_eq!(settings, expected);
 }
 
@@ -38,7 +41,18 @@ fn the_file_that_shows_every_key_says_the_defaults() {
 fn the_file_that_shows_every_key_leaves_none_out_and_names_each_flag() {
     let (document, _) = read("antifreeze.yaml");
     let text = fs::read_to_string(repository().join("config/antifreeze.yaml")).unwrap();
-    let without_flag = ["listeners[0].redirect", "routes[0].path", "routes[0].pool"].map(str::to_owned);
+    let of_a_route = [
+        "host",
+        "path",
+        "pool",
+        "timeouts.body_idle",
+        "timeouts.response_start",
+        "timeouts.stream_idle",
+        "timeouts.tunnel_idle",
+        "limits.body_bytes",
+    ];
+    let without_flag = of_a_route.map(|key| format!("routes[0].{key}"));
+    let without_flag = without_flag.into_iter().chain(["listeners[0].redirect".to_owned()]);
     let ids = args::ids().into_iter().filter(|id| !id.starts_with(TLS));
     for id in ids.chain(without_flag) {
         must_show(&id, &document, &text);
@@ -75,9 +89,8 @@ fn must_show(id: &str, document: &Document, text: &str) {
 #[test]
 fn every_flag_is_a_setting_that_check_can_show() {
     let shown: BTreeSet<_> =
-        Settings::defaults(PROCESSORS).rows(PROCESSORS).into_iter().map(|(id, _)| id).collect();
-    let ids = args::ids();
-    let flags: BTreeSet<_> = ids.iter().map(String::as_str).filter(|id| *id != "pool.command").collect();
+        Settings::defaults(PROCESSORS).rows(PROCESSORS).into_iter().map(|row| row.key.id).collect();
+    let flags: BTreeSet<_> = args::ids().into_iter().filter(|id| id != "pool.command").collect();
     assert_eq!(shown, flags);
 }
 
@@ -97,9 +110,9 @@ fn the_command_line_is_consistent_and_fits_a_terminal() {
 fn the_readme_names_every_flag_beside_its_key_and_default() {
     let readme = fs::read_to_string(repository().join("README.md")).unwrap();
     let mut defaults = Settings::defaults(PROCESSORS);
-    defaults.pool.runtime_directory = PathBuf::from("/tmp");
-    for (id, default) in defaults.rows(PROCESSORS) {
-        let (flag, key) = (args::flag(id), id.replacen("pool.", "", 1).replace("[0]", "[]"));
+    defaults.pools[0].runtime_directory = PathBuf::from("/tmp");
+    for Row { key: Key { id, .. }, value: default } in defaults.rows(PROCESSORS) {
+        let (flag, key) = (args::flag(&id), id.replacen("pool.", "", 1).replace("[0]", "[]"));
         let row = readme.lines().find(|line| line.starts_with(&format!("| `{flag}` | `{key}` |")));
         assert!(row.is_some_and(|row| row.contains(&default)), "{flag}, {key}, {default}: {row:?}");
     }
@@ -109,14 +122,30 @@ fn the_readme_names_every_flag_beside_its_key_and_default() {
 fn without_a_file_the_defaults_hold() {
     let settings = Settings::new(&Flags::default(), &File::default(), PROCESSORS).unwrap();
     assert_eq!(settings, Settings::defaults(PROCESSORS));
-    assert_eq!(settings.pool.name, DEFAULT_POOL);
+    assert_eq!(settings.pools[0].name, DEFAULT_POOL);
 }
 
 #[test]
 fn the_fastapi_example_is_good() {
     let (_, settings) = read("fastapi.yaml");
-    assert_eq!(settings.pool.environment.get("DATABASE_POOL_SIZE"), Some(&Some("5".to_owned())));
-    assert_eq!(settings.pool.environment.get("DEBUG"), Some(&None));
+    assert_eq!(settings.pools[0].environment.get("DATABASE_POOL_SIZE"), Some(&Some("5".to_owned())));
+    assert_eq!(settings.pools[0].environment.get("DEBUG"), Some(&None));
+}
+
+#[test]
+fn the_example_of_two_apps_is_good() {
+    let (_, settings) = read("two-apps.yaml");
+    let served =
+        |site: &Site| (site.path.to_string(), settings.pools[site.app].name.clone(), site.body_bytes);
+    let (mib, gib) = (Some(1 << 20), Some(1 << 30));
+    let expected = [
+        ("/", "web", gib),
+        ("/api", "api", mib),
+        ("/api/uploads", "api", gib.map(|gib| 2 * gib)),
+        ("/", "api", gib),
+    ];
+    let expected = expected.map(|(path, pool, limit)| (path.to_owned(), pool.to_owned(), limit));
+    assert_eq!(settings.sites.iter().map(served).collect::<Vec<_>>(), expected);
 }
 
 proptest! {
@@ -192,6 +221,10 @@ const PIECES: &[&str] = &[
     "\0",
     "é",
     "path: /, pool: a",
+    "  b:\n",
+    "- pool: b\n",
+    "- host: a.b\n",
+    "  path: /b\n",
     "address: ",
     "\"127.0.0.1:0\"",
     "uvicorn",

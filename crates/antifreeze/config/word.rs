@@ -9,7 +9,8 @@ use ipnet::IpNet;
 use logs::{AccessTarget, Filter, Format, FormatError};
 use policy::Isolation;
 use proxy::{
-    Disclosure, HttpsPort, HttpsPortError, OpenApi, OpenApiError, Pattern, PatternError, RescueScope,
+    Disclosure, Host, HostError, HttpsPort, HttpsPortError, OpenApi, OpenApiError, Pattern, PatternError,
+    Prefix, PrefixError, RescueScope,
 };
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use std::fmt::{self, Display};
@@ -337,6 +338,30 @@ impl FromStr for UrlPath {
     }
 }
 
+/// The hosts of a route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RouteHost(pub(crate) Host);
+
+impl FromStr for RouteHost {
+    type Err = HostError;
+
+    fn from_str(text: &str) -> Result<Self, HostError> {
+        text.parse().map(Self)
+    }
+}
+
+/// The paths of a route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RoutePath(pub(crate) Prefix);
+
+impl FromStr for RoutePath {
+    type Err = PrefixError;
+
+    fn from_str(text: &str) -> Result<Self, PrefixError> {
+        text.parse().map(Self)
+    }
+}
+
 /// Where the app describes its routes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Description(pub(crate) OpenApi);
@@ -472,6 +497,8 @@ read_from_yaml_scalars! {
     [] Level, "a level, for example info";
     [] Place, "off, -, stderr, or the path of a file";
     [] Network, "a network, for example 10.0.0.0/8";
+    [] RouteHost, "a host, for example api.example.com";
+    [] RoutePath, "how a path begins, for example /v1";
     [] Template, "a path pattern, for example /users/{id}";
     [] Description, "a path, for example /openapi.json, or off";
     [] Isolating, "auto or off";

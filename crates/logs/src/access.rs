@@ -27,6 +27,8 @@ pub struct AccessLine {
     pub queue: Duration,
     /// From the assignment of a worker to the head of its answer.
     pub response: Option<Duration>,
+    /// Which pool it was for; nothing if that was never known.
+    pub pool: Option<Box<str>>,
     /// The worker it went to last, as people see it: `web.3`.
     pub worker: Option<String>,
     /// How often it was sent again.

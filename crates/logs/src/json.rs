@@ -60,6 +60,7 @@ pub(crate) fn access(line: &AccessLine, out: &mut Vec<u8>) {
         map.serialize_entry("duration", &line.duration.as_secs_f64())?;
         map.serialize_entry("queue", &line.queue.as_secs_f64())?;
         map.serialize_entry("response", &line.response.map(|response| response.as_secs_f64()))?;
+        map.serialize_entry("pool", &line.pool)?;
         map.serialize_entry("worker", &line.worker)?;
         map.serialize_entry("retries", &line.retries)?;
         map.serialize_entry("reason", &line.reason)?;

@@ -74,6 +74,7 @@ fn a_request_in_both_styles() {
         duration: Duration::from_micros(1_500_000),
         queue: Duration::from_micros(4),
         response: None,
+        pool: Some("web".into()),
         worker: Some("web.3".to_owned()),
         retries: 1,
         id: Some(b"a b\"".as_slice().into()),
@@ -85,8 +86,8 @@ fn a_request_in_both_styles() {
     Style::Text.access(&line, &mut out);
     assert_eq!(
         String::from_utf8_lossy(&out),
-        "10.0.0.7 - - [25/Nov/2026:05:43:11 +0000] \"GET /a?b HTTP/1.1\" 502 98 \"-\" \"curl\\x0A\\xFF\\x5C\" worker=web.3 \
-         duration=1.500000 queue=0.000004 response=- retries=1 reason=lost id=a\\x20b\\x22\n"
+        "10.0.0.7 - - [25/Nov/2026:05:43:11 +0000] \"GET /a?b HTTP/1.1\" 502 98 \"-\" \"curl\\x0A\\xFF\\x5C\" pool=web \
+         worker=web.3 duration=1.500000 queue=0.000004 response=- retries=1 reason=lost id=a\\x20b\\x22\n"
     );
     out.clear();
     line.worker = None;
@@ -95,7 +96,7 @@ fn a_request_in_both_styles() {
         String::from_utf8_lossy(&out),
         "{\"ts\":\"2026-11-25T05:43:11.000250Z\",\"client\":\"10.0.0.7\",\"method\":\"GET\",\"target\":\"/a?b\",\
          \"version\":\"HTTP/1.1\",\"status\":502,\"bytes\":98,\"duration\":1.5,\"queue\":4e-6,\"response\":null,\
-         \"worker\":null,\"retries\":1,\"reason\":\"lost\",\"id\":\"a b\\\"\",\"referer\":null,\
+         \"pool\":\"web\",\"worker\":null,\"retries\":1,\"reason\":\"lost\",\"id\":\"a b\\\"\",\"referer\":null,\
          \"user_agent\":\"curl\\n\u{fffd}\\\\\"}\n"
     );
 }

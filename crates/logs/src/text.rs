@@ -47,7 +47,8 @@ pub(crate) fn access(line: &AccessLine, out: &mut Vec<u8>) {
     }
     put!(
         text,
-        " worker={} duration={} queue={} response={} retries={} reason={} id=",
+        " pool={} worker={} duration={} queue={} response={} retries={} reason={} id=",
+        Or(line.pool.as_deref()),
         Or(line.worker.as_deref()),
         Seconds(line.duration),
         Seconds(line.queue),

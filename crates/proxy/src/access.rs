@@ -1,5 +1,6 @@
 //! What is said of a request when it is over: to the metrics always, to the access log if there is one.
 
+use crate::backend::Backend;
 use crate::metrics::Retry;
 use crate::options::Disclosure;
 use crate::request::{Origin, REQUEST_ID};
@@ -32,6 +33,8 @@ const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 pub(crate) struct Record {
     pub(crate) shard: Arc<Shard>,
     pub(crate) watch: Arc<Watch>,
+    /// Whose request it is, once that is known.
+    pub(crate) backend: Option<Arc<Backend>>,
     pub(crate) began: Instant,
     pub(crate) status: Option<StatusCode>,
     pub(crate) bytes: u64,
@@ -60,6 +63,7 @@ impl Record {
             began: watch.now(),
             shard,
             watch,
+            backend: None,
             status: None,
             bytes: 0,
             whole: false,
@@ -100,16 +104,26 @@ impl Record {
         }
     }
 
-    pub(crate) fn note_worker(&mut self, worker: WorkerId, waited: Duration) {
-        self.shard.count_wait(waited);
-        self.queued += waited;
+    /// The app that it is for.
+    pub(crate) fn note_backend(&mut self, backend: &Arc<Backend>) {
+        self.backend = Some(Arc::clone(backend));
         if let Some(line) = &mut self.line {
-            line.worker = Some(format!("{}.{}", self.shard.pool.name(), worker.slot));
+            line.pool = Some(backend.pool.name().into());
         }
     }
 
+    pub(crate) fn note_worker(&mut self, worker: WorkerId, waited: Duration) {
+        if let Some(backend) = &self.backend {
+            backend.count_wait(waited);
+        }
+        self.queued += waited;
+        self.name_worker(worker);
+    }
+
     pub(crate) fn note_answer(&mut self, after: Duration) {
-        self.shard.count_answer(after);
+        if let Some(backend) = &self.backend {
+            backend.count_answer(after);
+        }
         self.answered = Some(after);
     }
 
@@ -117,9 +131,7 @@ impl Record {
     pub(crate) fn note_rescuer(&mut self, worker: WorkerId) {
         self.rescued = true;
         self.retries.fetch_add(1, Ordering::Relaxed);
-        if let Some(line) = &mut self.line {
-            line.worker = Some(format!("{}.{}", self.shard.pool.name(), worker.slot));
-        }
+        self.name_worker(worker);
     }
 
     /// The word for what was decided about the request, if there was anything to decide.
@@ -148,8 +160,16 @@ impl Record {
 
     /// Shared, because two workers may be asked at once.
     pub(crate) fn note_retry(&self, why: Retry) {
-        self.shard.count_retry(why);
+        if let Some(backend) = &self.backend {
+            backend.count_retry(why);
+        }
         self.retries.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn name_worker(&mut self, worker: WorkerId) {
+        if let (Some(line), Some(backend)) = (&mut self.line, &self.backend) {
+            line.worker = Some(format!("{}.{}", backend.pool.name(), worker.slot));
+        }
     }
 }
 
@@ -183,6 +203,7 @@ fn unknown(origin: &Origin) -> AccessLine {
         duration: Duration::ZERO,
         queue: Duration::ZERO,
         response: None,
+        pool: None,
         worker: None,
         retries: 0,
         id: None,
@@ -221,7 +242,10 @@ impl Drop for Record {
         self.watch.tick();
         let took = self.watch.now() - self.began;
         self.watch.enter(Phase::Idle);
-        self.shard.count_request(status, took);
+        match &self.backend {
+            Some(backend) => backend.count_request(status, took),
+            None => self.shard.count_request(status, took),
+        }
         if let (Some(mut line), Some(log)) = (self.line.take(), &self.shard.options.log) {
             line.at = logs::now();
             line.status = status;

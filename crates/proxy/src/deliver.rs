@@ -5,10 +5,10 @@
 //! and the policy says so.
 
 use crate::access::Record;
+use crate::backend::Backend;
 use crate::error::Error;
 use crate::metrics::{Rescue, Retry};
 use crate::replay::Duplicate;
-use crate::shard::Shard;
 use crate::upload::Upload;
 use crate::upstream::{self, Upstream, quietly};
 use crate::watch::{Phase, Watch};
@@ -44,7 +44,7 @@ pub(crate) enum Way {
 /// # Errors
 /// The answer to give instead.
 pub(crate) async fn deliver(
-    shard: &Shard,
+    backend: &Backend,
     watch: &Arc<Watch>,
     wanted: policy::Request,
     mut request: Request<Upload>,
@@ -52,18 +52,18 @@ pub(crate) async fn deliver(
 ) -> Result<Answered, Error> {
     // A body that nobody looked at may make all the difference.
     let fingerprint = if request.body().is_end_stream() { wanted.fingerprint } else { 0 };
-    let copy = Duplicate::of(&mut request, shard.options.rescue);
+    let copy = Duplicate::of(&mut request, backend.rescue);
     let replay = if copy.is_some() { Replay::Allowed } else { Replay::Never };
     let mut wanted = policy::Request { replay, fingerprint, ..wanted };
     let mut connections = Connections::IdleFirst;
     for _ in 0..ATTEMPTS {
         watch.enter(Phase::Queue);
         let asked = watch.now();
-        let lease = shard.pool.claim(wanted).await.map_err(Error::Unavailable)?;
+        let lease = backend.pool.claim(wanted).await.map_err(Error::Unavailable)?;
         let assigned = watch.now();
         record.note_worker(lease.worker(), assigned - asked);
         watch.enter(Phase::Answer);
-        let errand = Errand { shard, watch, record, wanted, copy: copy.as_ref() };
+        let errand = Errand { backend, watch, record, wanted, copy: copy.as_ref() };
         match errand.run(lease, request, connections).await {
             Ok(answered) => {
                 match answered.way {
@@ -90,7 +90,7 @@ pub(crate) async fn deliver(
 /// A request under way: what is the same at each worker that is asked.
 #[derive(Clone, Copy)]
 struct Errand<'a> {
-    shard: &'a Shard,
+    backend: &'a Backend,
     watch: &'a Arc<Watch>,
     record: &'a Record,
     wanted: policy::Request,
@@ -164,7 +164,7 @@ impl<'a> Errand<'a> {
         connections: Connections,
     ) -> Exchanged {
         while connections == Connections::IdleFirst
-            && let Some(mut upstream) = self.shard.take_idle(lease.worker())
+            && let Some(mut upstream) = self.backend.take_idle(lease.worker())
         {
             if !upstream.is_usable() {
                 continue;
@@ -201,7 +201,7 @@ impl<'a> Errand<'a> {
             {
                 match exchanged {
                     Exchanged::Answered(..) => {
-                        self.shard.count_rescue(Rescue::Overtaken);
+                        self.backend.count_rescue(Rescue::Overtaken);
                         return Poll::Ready(Raced::First(exchanged));
                     }
                     // The other one may still answer.
@@ -233,21 +233,21 @@ impl<'a> Errand<'a> {
         Box::pin(async move {
             let mut request = self.copy.filter(|copy| copy.is_whole())?.request(self.watch);
             let errand = Self { wanted: self.wanted.after(fate, first.worker), ..self };
-            let Some(mut claimed) = self.shard.pool.rescue(errand.wanted, first).await else {
-                self.shard.count_rescue(Rescue::Denied);
+            let Some(mut claimed) = self.backend.pool.rescue(errand.wanted, first).await else {
+                self.backend.count_rescue(Rescue::Denied);
                 return None;
             };
             for _ in 0..ATTEMPTS {
                 let lease = match claimed {
                     Ok(lease) => lease,
                     Err(unavailable) => {
-                        self.shard.count_rescue(Rescue::Failed);
+                        self.backend.count_rescue(Rescue::Failed);
                         return Some(Err(Error::Unavailable(unavailable)));
                     }
                 };
                 match errand.run(lease, request, Connections::IdleFirst).await {
                     Ok(answered) => {
-                        self.shard.count_rescue(match answered.way {
+                        self.backend.count_rescue(match answered.way {
                             Way::Direct => Rescue::Answered,
                             // By a copy of the copy, which was counted.
                             Way::Rescued => Rescue::Failed,
@@ -256,19 +256,19 @@ impl<'a> Errand<'a> {
                     }
                     Err(Setback::Refused(unsent)) => {
                         request = *unsent;
-                        claimed = self.shard.pool.claim(errand.wanted).await;
+                        claimed = self.backend.pool.claim(errand.wanted).await;
                     }
                     Err(Setback::Stale(first, _)) => {
-                        self.shard.count_rescue(Rescue::Failed);
+                        self.backend.count_rescue(Rescue::Failed);
                         return errand.rescue(Fate::Died, first).await.or(Some(Err(Error::Lost)));
                     }
                     Err(Setback::Failed(error)) => {
-                        self.shard.count_rescue(Rescue::Failed);
+                        self.backend.count_rescue(Rescue::Failed);
                         return Some(Err(error));
                     }
                 }
             }
-            self.shard.count_rescue(Rescue::Failed);
+            self.backend.count_rescue(Rescue::Failed);
             Some(Err(Error::Unreachable))
         })
     }

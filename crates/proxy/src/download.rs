@@ -1,7 +1,7 @@
 //! The answer on its way to the client, and the end of a request.
 
 use crate::access::{Record, STALLED};
-use crate::shard::Shard;
+use crate::backend::Backend;
 use crate::trailers;
 use crate::upstream::{Upstream, quietly};
 use crate::watch::{Phase, Watch};
@@ -41,7 +41,7 @@ struct FromWorker {
 struct Hold {
     upstream: Box<Upstream>,
     lease: Lease,
-    shard: Arc<Shard>,
+    backend: Arc<Backend>,
 }
 
 /// An answer that broke off. It reaches the client as a broken connection, never as a complete answer.
@@ -74,10 +74,10 @@ impl Download {
         body: Incoming,
         upstream: Box<Upstream>,
         lease: Lease,
-        shard: Arc<Shard>,
+        backend: Arc<Backend>,
         watch: Arc<Watch>,
     ) -> Self {
-        let hold = Some(Hold { upstream, lease, shard });
+        let hold = Some(Hold { upstream, lease, backend });
         Self { source: Source::Worker(Box::new(FromWorker { body, hold, watch })), record: None }
     }
 
@@ -139,7 +139,7 @@ impl FromWorker {
         if let Some(mut hold) = self.hold.take() {
             let worker = hold.lease.worker();
             if hold.upstream.is_free() {
-                hold.shard.put_idle(worker, hold.upstream, self.watch.now());
+                hold.backend.put_idle(worker, hold.upstream, self.watch.now());
             }
             hold.lease.finish(Outcome::Completed);
         }

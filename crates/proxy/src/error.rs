@@ -23,6 +23,10 @@ pub(crate) enum Error {
     LastHop,
     /// A transfer coding other than chunked (RFC 9112 section 6.1).
     Coding,
+    /// No site is of this host (RFC 9110 section 15.5.20).
+    Misdirected,
+    /// No site of this host is of this path.
+    NoRoute,
     /// No worker.
     Unavailable(Unavailable),
     /// No worker took the connection, in several attempts.
@@ -54,6 +58,10 @@ impl Error {
             Self::Coding => {
                 (StatusCode::NOT_IMPLEMENTED, "coding", "The only transfer coding understood is chunked.")
             }
+            Self::Misdirected => {
+                (StatusCode::MISDIRECTED_REQUEST, "misdirected", "Nothing is served for this host.")
+            }
+            Self::NoRoute => (StatusCode::NOT_FOUND, "no_route", "Nothing is served at this path."),
             Self::Unavailable(Unavailable(refusal)) => {
                 let words = match refusal.why {
                     Shed::RouteConfined => {
@@ -120,7 +128,13 @@ impl Error {
             Self::Malformed(_) | Self::Coding | Self::BodyTooLarge | Self::BodyTimeout | Self::BadBody => {
                 headers.insert(CONNECTION, HeaderValue::from_static("close"));
             }
-            Self::LastHop | Self::Unreachable | Self::Lost | Self::BadAnswer | Self::AnswerTimeout => {}
+            Self::LastHop
+            | Self::Misdirected
+            | Self::NoRoute
+            | Self::Unreachable
+            | Self::Lost
+            | Self::BadAnswer
+            | Self::AnswerTimeout => {}
         }
         response
     }

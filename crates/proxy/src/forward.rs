@@ -8,10 +8,9 @@ use crate::redirect::{self, REDIRECT};
 use crate::request::{self, Origin, Wishes};
 use crate::response;
 use crate::role::HttpsPort;
-use crate::shard::Shard;
+use crate::shard::{Destination, Shard};
 use crate::tunnel;
 use crate::upload::{Gate, Upload};
-use crate::upstream::Upstream;
 use crate::watch::{Phase, Watch};
 use http::header::{CONNECTION, UPGRADE};
 use http::{HeaderValue, Request, Response, StatusCode, Version};
@@ -21,7 +20,6 @@ use hyper::upgrade::OnUpgrade;
 use policy::Outcome;
 use std::convert::Infallible;
 use std::sync::Arc;
-use supervisor::Lease;
 
 /// Answers one request: by a worker, by an error of our own, or by sending it to https.
 pub(crate) async fn serve(
@@ -37,8 +35,8 @@ pub(crate) async fn serve(
         Ok(response) => response,
         Err(error) => {
             record.reason = Some(error.reason());
-            let route = record.route.filter(|_| error.concerns_route());
-            error.into_response(route.map(|route| shard.options.routes.name(route)))
+            let route = record.backend.as_ref().zip(record.route).filter(|_| error.concerns_route());
+            error.into_response(route.map(|(backend, route)| backend.routes.name(route)))
         }
     };
     record.disclose(response.headers_mut());
@@ -59,20 +57,21 @@ async fn forward(
 ) -> Result<Response<Download>, Error> {
     let (mut parts, body) = request.into_parts();
     record.note_head(&parts, origin);
-    let limit = shard.options.limits.body_bytes;
-    let mut upload = Upload::new(body, limit, Arc::clone(watch));
+    let mut upload = Upload::new(body, Arc::clone(watch));
     if let Some(port) = redirect {
         let response = redirect::answer(&mut parts, port)?;
         record.reason = Some(REDIRECT);
         return Ok(response);
     }
     let wishes = request::prepare(&mut parts, origin, || shard.new_id())?;
-    if limit.is_some_and(|limit| upload.size_hint().lower() > limit) {
-        return Err(Error::BodyTooLarge);
-    }
     record.note_id(&parts.headers);
+    let destination = shard.destination(&parts)?;
+    let Destination { backend, timeouts, body_bytes } = destination;
+    record.note_backend(backend);
+    watch.heed(*timeouts);
+    upload.limit(*body_bytes)?;
     let client = wishes.upgrade.as_ref().and_then(|_| parts.extensions.remove::<OnUpgrade>());
-    let route = shard.route(&parts.method, parts.uri.path());
+    let route = backend.route(&parts.method, parts.uri.path());
     record.route = Some(route.id);
     let gate = (wishes.expects_continue && !upload.is_end_stream()).then(Arc::<Gate>::default);
     if let Some(gate) = &gate {
@@ -88,25 +87,25 @@ async fn forward(
     }
 
     let wanted = policy::Request {
-        fingerprint: shard.options.routes.fingerprint(request.method(), request.uri()),
-        urgency: shard.options.routes.urgency_of(request.uri().path()),
+        fingerprint: backend.routes.fingerprint(request.method(), request.uri()),
+        urgency: backend.routes.urgency_of(request.uri().path()),
         ..policy::Request::from(route.id)
     };
-    let Answered { response, upstream, lease, .. } = deliver(shard, watch, wanted, request, record).await?;
-    route.answered(response.status());
-    answer(shard, watch, &wishes, response, upstream, lease, client)
+    let answered = deliver(backend, watch, wanted, request, record).await?;
+    route.answered(answered.response.status());
+    answer(shard, watch, destination, &wishes, answered, client)
 }
 
 /// Makes a worker's answer fit for the client.
 fn answer(
-    shard: &Arc<Shard>,
+    shard: &Shard,
     watch: &Arc<Watch>,
+    destination: &Destination,
     wishes: &Wishes,
-    response: Response<Incoming>,
-    upstream: Box<Upstream>,
-    mut lease: Lease,
+    answered: Answered,
     client: Option<OnUpgrade>,
 ) -> Result<Response<Download>, Error> {
+    let Answered { response, upstream, mut lease, .. } = answered;
     let (mut parts, body) = response.into_parts();
     if parts.status == StatusCode::SWITCHING_PROTOCOLS {
         let (Some(client), Some(_)) = (client, &wishes.upgrade) else {
@@ -122,7 +121,8 @@ fn answer(
         }
         lease.upgraded();
         watch.enter(Phase::Tunnel);
-        shard.keep_tunnel(tunnel::run(client, upstream, lease, shard.options.timeouts.tunnel_idle));
+        let idle = shard.timeouts[destination.timeouts].tunnel_idle;
+        shard.keep_tunnel(tunnel::run(client, upstream, lease, idle));
         return Ok(Response::from_parts(parts, Download::own(bytes::Bytes::new())));
     }
     if let Err(error) = response::prepare(&mut parts, wishes, body.size_hint().exact()) {
@@ -132,7 +132,8 @@ fn answer(
     if parts.version == Version::HTTP_10 {
         watch.end_with_connection();
     }
-    let mut download = Download::from_worker(body, upstream, lease, Arc::clone(shard), Arc::clone(watch));
+    let backend = Arc::clone(&destination.backend);
+    let mut download = Download::from_worker(body, upstream, lease, backend, Arc::clone(watch));
     download.finish_if_empty();
     Ok(Response::from_parts(parts, download))
 }

@@ -1,9 +1,10 @@
 //! One request in, one response out.
 //!
 //! The data plane: each thread has a runtime, a listening socket and idle connections of its own, and shares with the
-//! others nothing but the pool, whose counts are exact. It knows leases, and nothing of processes.
+//! others nothing but the pools, whose counts are exact. It knows leases, and nothing of processes.
 
 mod access;
+mod backend;
 mod client;
 mod closing;
 mod deliver;
@@ -23,15 +24,18 @@ mod role;
 mod route;
 mod server;
 mod shard;
+mod site;
 mod trailers;
 mod tunnel;
 mod upload;
 mod upstream;
 mod watch;
 
+pub use backend::App;
 pub use listener::{BindError, Endpoint, EndpointError, Listeners};
 pub use metrics::Metrics;
 pub use options::{Disclosure, Limits, Options, RescueScope, Timeouts};
 pub use role::{HttpsPort, HttpsPortError, Listener, Role};
 pub use route::{OpenApi, OpenApiError, Pattern, PatternError, RouteTable, Routing};
 pub use server::{Running, start};
+pub use site::{Host, HostError, Prefix, PrefixError, Site};

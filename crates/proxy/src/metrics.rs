@@ -2,16 +2,16 @@
 //! the path of a request touches no memory that another thread writes.
 
 use prometheus::local::{LocalHistogram, LocalIntCounter};
-use prometheus::{Histogram, HistogramOpts, IntCounterVec, IntGauge, Opts, Registry, core::Collector};
+use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry, core::Collector};
 use std::time::Duration;
 
 /// The proxy's families in a registry.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     requests: IntCounterVec,
-    total: Histogram,
-    queue_wait: Histogram,
-    worker_response: Histogram,
+    total: HistogramVec,
+    queue_wait: HistogramVec,
+    worker_response: HistogramVec,
     retries: IntCounterVec,
     rescues: IntCounterVec,
     handshakes: IntCounterVec,
@@ -27,15 +27,15 @@ impl Metrics {
     /// When the registry holds families of these names already.
     pub fn register(registry: &Registry) -> prometheus::Result<Self> {
         let histogram = |name: &str, help: &str| {
-            Histogram::with_opts(HistogramOpts::new(name, help).buckets(BUCKETS.to_vec()))
+            HistogramVec::new(HistogramOpts::new(name, help).buckets(BUCKETS.to_vec()), &["pool"])
         };
         let metrics = Self {
             requests: IntCounterVec::new(
                 Opts::new(
                     "antifreeze_requests_total",
-                    "Requests answered, by status code; 499: the client left.",
+                    "Requests answered, by status code; 499: the client left. No pool: none was meant.",
                 ),
-                &["code"],
+                &["pool", "code"],
             )?,
             total: histogram(
                 "antifreeze_request_duration_seconds",
@@ -51,14 +51,14 @@ impl Metrics {
                     "antifreeze_retries_total",
                     "Requests sent again, by why the first attempt failed.",
                 ),
-                &["reason"],
+                &["pool", "reason"],
             )?,
             rescues: IntCounterVec::new(
                 Opts::new(
                     "antifreeze_rescues_total",
                     "Requests kept from an answer by a worker that froze, clogged or died, by what came of a second one.",
                 ),
-                &["outcome"],
+                &["pool", "outcome"],
             )?,
             handshakes: IntCounterVec::new(
                 Opts::new("antifreeze_tls_handshakes_total", "TLS handshakes with clients that succeeded."),
@@ -96,16 +96,25 @@ impl Metrics {
         self.failed_handshakes.with_label_values(&[reason]).inc();
     }
 
-    /// One thread's own counts.
-    pub(crate) fn tally(&self) -> Tally {
+    /// One thread's own counts of one pool.
+    pub(crate) fn tally(&self, pool: &str) -> Tally {
         Tally {
-            requests: Vec::new(),
-            total: self.total.local(),
-            queue_wait: self.queue_wait.local(),
-            worker_response: self.worker_response.local(),
-            rescues: RESCUES.map(|outcome| self.rescues.with_label_values(&[outcome]).local()),
-            retries: RETRIES.map(|reason| self.retries.with_label_values(&[reason]).local()),
-            shared: self.clone(),
+            answers: self.answers(pool),
+            queue_wait: self.queue_wait.with_label_values(&[pool]).local(),
+            worker_response: self.worker_response.with_label_values(&[pool]).local(),
+            rescues: RESCUES.map(|outcome| self.rescues.with_label_values(&[pool, outcome]).local()),
+            retries: RETRIES.map(|reason| self.retries.with_label_values(&[pool, reason]).local()),
+        }
+    }
+
+    /// One thread's own counts of what clients are answered. Those that came to no pool have an empty name for it, which
+    /// is to Prometheus as if there were no label.
+    pub(crate) fn answers(&self, pool: &str) -> Answers {
+        Answers {
+            by_code: Vec::new(),
+            total: self.total.with_label_values(&[pool]).local(),
+            requests: self.requests.clone(),
+            pool: pool.into(),
         }
     }
 }
@@ -142,30 +151,51 @@ const RETRIES: [&str; 3] = ["refused", "unsent", "lost"];
 const BUCKETS: &[f64] =
     &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
-/// Counts of one thread since it last added them up.
+/// Answers of one thread since it last added them up.
 #[derive(Debug)]
-pub(crate) struct Tally {
-    /// By status code, in the order of first appearance: a handful.
-    requests: Vec<(u16, LocalIntCounter)>,
+pub(crate) struct Answers {
+    /// In the order of first appearance: a handful.
+    by_code: Vec<(u16, LocalIntCounter)>,
     total: LocalHistogram,
-    queue_wait: LocalHistogram,
-    worker_response: LocalHistogram,
-    retries: [LocalIntCounter; RETRIES.len()],
-    rescues: [LocalIntCounter; RESCUES.len()],
-    shared: Metrics,
+    requests: IntCounterVec,
+    pool: Box<str>,
 }
 
-impl Tally {
-    pub(crate) fn request(&mut self, status: u16, took: Duration) {
+impl Answers {
+    pub(crate) fn count(&mut self, status: u16, took: Duration) {
         self.total.observe(took.as_secs_f64());
-        if let Some((_, counter)) = self.requests.iter().find(|(code, _)| *code == status) {
+        if let Some((_, counter)) = self.by_code.iter().find(|(code, _)| *code == status) {
             counter.inc();
             return;
         }
         // Workers choose the codes, but HTTP has no more than three digits of them.
-        let counter = self.shared.requests.with_label_values(&[&status.to_string()]).local();
+        let counter = self.requests.with_label_values(&[&*self.pool, &status.to_string()]).local();
         counter.inc();
-        self.requests.push((status, counter));
+        self.by_code.push((status, counter));
+    }
+
+    /// Adds this thread's counts to everybody's.
+    pub(crate) fn flush(&self) {
+        for (_, counter) in &self.by_code {
+            counter.flush();
+        }
+        self.total.flush();
+    }
+}
+
+/// Counts of one thread since it last added them up.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    answers: Answers,
+    queue_wait: LocalHistogram,
+    worker_response: LocalHistogram,
+    retries: [LocalIntCounter; RETRIES.len()],
+    rescues: [LocalIntCounter; RESCUES.len()],
+}
+
+impl Tally {
+    pub(crate) fn request(&mut self, status: u16, took: Duration) {
+        self.answers.count(status, took);
     }
 
     pub(crate) fn waited(&mut self, wait: Duration) {
@@ -186,10 +216,7 @@ impl Tally {
 
     /// Adds this thread's counts to everybody's.
     pub(crate) fn flush(&mut self) {
-        for (_, counter) in &self.requests {
-            counter.flush();
-        }
-        self.total.flush();
+        self.answers.flush();
         self.queue_wait.flush();
         self.worker_response.flush();
         for counter in self.retries.iter().chain(&self.rescues) {

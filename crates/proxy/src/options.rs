@@ -1,6 +1,6 @@
 //! The proxy's limits. The defaults are here and nowhere else.
 
-use crate::route::RouteTable;
+use crate::site::Site;
 use ipnet::IpNet;
 use logs::Log;
 use std::net::IpAddr;
@@ -17,10 +17,8 @@ pub struct Options {
     pub trusted_proxies: Vec<IpNet>,
     /// Takes one line a request, if it has an access log.
     pub log: Option<Log>,
-    /// The app's routes: which requests are expected to behave alike.
-    pub routes: RouteTable,
-    /// Which requests may be sent to a second worker.
-    pub rescue: RescueScope,
+    /// Which app serves what.
+    pub sites: Vec<Site>,
     /// What answers say of the way that they came.
     pub disclosure: Disclosure,
 }

@@ -178,7 +178,7 @@ mod tests {
         assert!(!copy.is_whole());
         copy.body.as_ref().expect("it has one").end();
         assert!(copy.is_whole());
-        let again = copy.request(&Arc::new(Watch::new(crate::Timeouts::default())));
+        let again = copy.request(&Arc::new(Watch::new([crate::Timeouts::default()].into())));
         assert_eq!(again.body().size_hint().exact(), Some(LONGEST_KEPT as u64));
     }
 

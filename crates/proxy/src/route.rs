@@ -18,7 +18,7 @@
 pub(crate) mod discovery;
 mod openapi;
 pub(crate) mod replica;
-mod shape;
+pub(crate) mod shape;
 mod template;
 
 use crate::route::template::Templates;

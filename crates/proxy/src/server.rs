@@ -1,6 +1,7 @@
 //! The data-plane threads: accept, serve, drain.
 
 use crate::access;
+use crate::backend::App;
 use crate::client::ClientStream;
 use crate::closing::{self, Ending};
 use crate::forward;
@@ -26,7 +27,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use supervisor::{Pool, Stream};
+use supervisor::Stream;
 use tls::Terminator;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, UnixListener};
@@ -52,23 +53,30 @@ enum Stage {
     Cut,
 }
 
-/// Starts one thread for each set of listeners.
+/// Starts one thread for each set of listeners, in front of these apps. Each of the options' sites is of one of them.
 ///
 /// # Errors
 /// When a thread or its runtime cannot be made.
-pub fn start(pool: &Pool, options: &Options, metrics: &Metrics, listeners: Listeners) -> io::Result<Running> {
+pub fn start(
+    apps: &[App],
+    options: &Options,
+    metrics: &Metrics,
+    listeners: Listeners,
+) -> io::Result<Running> {
     let bound = listeners.bound().to_vec();
     let (stage, _) = watch::channel(Stage::Serving);
     let mut threads = Vec::new();
     for (number, acceptors) in listeners.by_thread.into_iter().enumerate() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let shard = Arc::new(Shard::new(pool.clone(), options.clone(), metrics.clone(), number));
+        let shard = Arc::new(Shard::new(apps, options.clone(), metrics.clone(), number));
         let stage = stage.subscribe();
         let body = move || {
             runtime.block_on(async {
                 let mut errands = JoinSet::new();
                 if number == 0 {
-                    errands.spawn(discovery::follow(Arc::clone(&shard)));
+                    for backend in &shard.backends {
+                        errands.spawn(discovery::follow(Arc::clone(backend)));
+                    }
                 }
                 run(shard, acceptors, stage, errands).await;
             });
@@ -181,7 +189,7 @@ async fn serve(shard: Arc<Shard>, accepted: Accepted, stage: watch::Receiver<Sta
                 }
                 Err(reason) => {
                     if reason == Reason::PlainHttp {
-                        let watch = Arc::new(Watch::new(shard.options.timeouts));
+                        let watch = Arc::new(Watch::new(Arc::clone(&shard.timeouts)));
                         access::note_unread(
                             &shard,
                             &watch,
@@ -222,7 +230,7 @@ async fn serve_http1(
     redirect: Option<HttpsPort>,
     mut stage: watch::Receiver<Stage>,
 ) {
-    let watch = Arc::new(Watch::new(shard.options.timeouts));
+    let watch = Arc::new(Watch::new(Arc::clone(&shard.timeouts)));
     let origin = Arc::new(origin);
     let service = service_fn({
         let (shard, watch, origin) = (Arc::clone(&shard), Arc::clone(&watch), Arc::clone(&origin));

@@ -1,34 +1,47 @@
-//! What one data-plane thread has for itself: idle connections, counts, request ids.
+//! What one data-plane thread has for itself: its part of each app, tunnels, request ids.
 
-use crate::Options;
-use crate::metrics::{Metrics, Rescue, Retry, Tally};
-use crate::route::Route;
-use crate::route::replica::Replica;
-use crate::upstream::{Idle, Upstream};
-use http::{HeaderValue, Method};
-use policy::WorkerId;
+use crate::backend::{App, Backend};
+use crate::error::Error;
+use crate::metrics::{Answers, Metrics};
+use crate::site::Sites;
+use crate::{Options, Timeouts};
+use http::HeaderValue;
+use http::request::Parts;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::iter;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use supervisor::Pool;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 
 /// One thread's part of the proxy. The lock is only for the compiler: no other thread ever takes it.
 #[derive(Debug)]
 pub(crate) struct Shard {
-    pub(crate) pool: Pool,
     pub(crate) options: Options,
     pub(crate) metrics: Metrics,
+    /// Those of connections, and behind them those of each site, for the [`Watch`](crate::watch::Watch).
+    pub(crate) timeouts: Arc<[Timeouts]>,
+    pub(crate) backends: Vec<Arc<Backend>>,
+    sites: Sites,
+    /// By the place of the site.
+    destinations: Vec<Destination>,
     state: Mutex<State>,
+}
+
+/// What a site means on this thread.
+#[derive(Debug)]
+pub(crate) struct Destination {
+    pub(crate) backend: Arc<Backend>,
+    /// The place of its time limits in [`Shard::timeouts`].
+    pub(crate) timeouts: usize,
+    /// Bytes of a request's body.
+    pub(crate) body_bytes: Option<u64>,
 }
 
 #[derive(Debug)]
 struct State {
-    idle: Idle,
     tunnels: JoinSet<()>,
-    tally: Tally,
-    routes: Replica,
+    /// Requests that came to no pool.
+    answers: Answers,
     /// The first half of request ids: random, different for each thread of each process.
     prefix: u64,
     /// The second half.
@@ -36,25 +49,39 @@ struct State {
 }
 
 impl Shard {
-    pub(crate) fn new(pool: Pool, options: Options, metrics: Metrics, thread: usize) -> Self {
-        let prefix = RandomState::new().hash_one(thread);
+    pub(crate) fn new(apps: &[App], options: Options, metrics: Metrics, thread: usize) -> Self {
+        let backends: Vec<_> = apps.iter().map(|app| Arc::new(Backend::new(app.clone(), &metrics))).collect();
+        let destinations = options.sites.iter().zip(1..).map(|(site, timeouts)| Destination {
+            backend: Arc::clone(&backends[site.app]),
+            timeouts,
+            body_bytes: site.body_bytes,
+        });
         let state = State {
-            idle: Idle::default(),
             tunnels: JoinSet::new(),
-            tally: metrics.tally(),
-            routes: Replica::new(options.routes.clone()),
-            prefix,
+            answers: metrics.answers(""),
+            prefix: RandomState::new().hash_one(thread),
             next: 0,
         };
-        Self { pool, options, metrics, state: Mutex::new(state) }
+        Self {
+            timeouts: iter::once(options.timeouts)
+                .chain(options.sites.iter().map(|site| site.timeouts))
+                .collect(),
+            destinations: destinations.collect(),
+            backends,
+            sites: Sites::new(&options.sites),
+            options,
+            metrics,
+            state: Mutex::new(state),
+        }
     }
 
-    pub(crate) fn take_idle(&self, worker: WorkerId) -> Option<Box<Upstream>> {
-        self.state().idle.take(worker)
-    }
-
-    pub(crate) fn put_idle(&self, worker: WorkerId, connection: Box<Upstream>, now: Instant) {
-        self.state().idle.put(worker, connection, now);
+    /// Where a request goes, by its head as the worker will get it.
+    ///
+    /// # Errors
+    /// The answer to give instead.
+    pub(crate) fn destination(&self, parts: &Parts) -> Result<&Destination, Error> {
+        let site = self.sites.find(&parts.headers, parts.uri.path())?;
+        Ok(&self.destinations[site])
     }
 
     /// Starts a tunnel that outlives its request, and its client's HTTP connection.
@@ -67,11 +94,6 @@ impl Shard {
         std::mem::take(&mut self.state().tunnels)
     }
 
-    /// The route that a request belongs to.
-    pub(crate) fn route(&self, method: &Method, path: &str) -> Route {
-        self.state().routes.find(method, path)
-    }
-
     /// A new request id: 32 hexadecimal digits, unique without asking the system.
     pub(crate) fn new_id(&self) -> HeaderValue {
         let mut state = self.state();
@@ -82,32 +104,19 @@ impl Shard {
         HeaderValue::from_bytes(&digits).expect("hexadecimal digits are plain text")
     }
 
+    /// Counts a request that came to no pool.
     pub(crate) fn count_request(&self, status: u16, took: Duration) {
-        self.state().tally.request(status, took);
-    }
-
-    pub(crate) fn count_wait(&self, wait: Duration) {
-        self.state().tally.waited(wait);
-    }
-
-    pub(crate) fn count_answer(&self, after: Duration) {
-        self.state().tally.answered(after);
-    }
-
-    pub(crate) fn count_retry(&self, why: Retry) {
-        self.state().tally.retried(why);
-    }
-
-    pub(crate) fn count_rescue(&self, how: Rescue) {
-        self.state().tally.rescued(how);
+        self.state().answers.count(status, took);
     }
 
     /// Closes stale connections, forgets tunnels that ended, and adds the counts up.
     pub(crate) fn sweep(&self) {
+        for backend in &self.backends {
+            backend.sweep();
+        }
         let mut state = self.state();
-        state.idle.sweep(self.pool.keep_alive());
         while state.tunnels.try_join_next().is_some() {}
-        state.tally.flush();
+        state.answers.flush();
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

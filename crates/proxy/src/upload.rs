@@ -1,5 +1,6 @@
 //! The request's body on its way to the worker.
 
+use crate::error::Error;
 use crate::replay::{Content, Kept};
 use crate::trailers;
 use crate::watch::{Phase, Watch};
@@ -43,9 +44,21 @@ pub(crate) enum Broken {
 }
 
 impl Upload {
-    /// A body of at most `limit` bytes.
-    pub(crate) fn new(body: Incoming, limit: Option<u64>, watch: Arc<Watch>) -> Self {
-        Self { source: Source::Client(body), left: limit, hold: None, kept: None, watch }
+    /// A body of any length.
+    pub(crate) fn new(body: Incoming, watch: Arc<Watch>) -> Self {
+        Self { source: Source::Client(body), left: None, hold: None, kept: None, watch }
+    }
+
+    /// Takes at most so many bytes.
+    ///
+    /// # Errors
+    /// If it is known to be longer.
+    pub(crate) fn limit(&mut self, limit: Option<u64>) -> Result<(), Error> {
+        self.left = limit;
+        match limit.is_some_and(|limit| self.size_hint().lower() > limit) {
+            true => Err(Error::BodyTooLarge),
+            false => Ok(()),
+        }
     }
 
     /// What was kept of a body.
@@ -191,7 +204,7 @@ mod tests {
     use tokio::time::{Instant, timeout};
 
     fn upload(gate: &Arc<Gate>) -> Upload {
-        let watch = Arc::new(Watch::new(crate::Timeouts::default()));
+        let watch = Arc::new(Watch::new([crate::Timeouts::default()].into()));
         let mut upload = Upload::again(Content::default(), watch);
         upload.hold(Arc::clone(gate));
         upload

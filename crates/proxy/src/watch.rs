@@ -1,10 +1,12 @@
 //! One alarm a client connection, instead of a timer a request.
 //!
 //! Each step of a request writes down what the connection waits for and since when: two plain stores. The
-//! connection's task keeps one lazily moved timer and judges by the clock which limit has passed.
+//! connection's task keeps one lazily moved timer and judges by the clock which limit has passed. Which limits hold is one
+//! more store, once it is known which site a request is for.
 
 use crate::Timeouts;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -31,7 +33,10 @@ pub(crate) enum Phase {
 /// The notes of one connection. Written and read by one thread; atomics only because tasks must be `Send`.
 #[derive(Debug)]
 pub(crate) struct Watch {
-    timeouts: Timeouts,
+    /// The connection's own first.
+    timeouts: Arc<[Timeouts]>,
+    /// The place of those that hold now.
+    heeded: AtomicUsize,
     began: Instant,
     /// Nanoseconds since `began`, at the last look at the clock.
     now: AtomicU64,
@@ -46,14 +51,19 @@ pub(crate) struct Watch {
     closing: AtomicBool,
 }
 
+const CONNECTIONS_OWN: usize = 0;
+
 const NOT_EXPIRED: u8 = u8::MAX;
 const OVERRUN: u8 = u8::MAX - 1;
 const BROKEN: u8 = u8::MAX - 2;
 
 impl Watch {
-    pub(crate) fn new(timeouts: Timeouts) -> Self {
+    /// A watch over a new connection, for which the first of these limits hold until a request
+    /// [heeds](Self::heed) others.
+    pub(crate) fn new(timeouts: Arc<[Timeouts]>) -> Self {
         Self {
             timeouts,
+            heeded: AtomicUsize::new(CONNECTIONS_OWN),
             began: Instant::now(),
             now: AtomicU64::new(0),
             phase: AtomicU8::new(Phase::Idle as u8),
@@ -80,6 +90,12 @@ impl Watch {
     pub(crate) fn begin(&self) {
         self.expired.store(NOT_EXPIRED, Ordering::Relaxed);
         self.unread.store(false, Ordering::Relaxed);
+        self.heed(CONNECTIONS_OWN);
+    }
+
+    /// From now on, and until the next request begins, these limits hold.
+    pub(crate) fn heed(&self, place: usize) {
+        self.heeded.store(place, Ordering::Relaxed);
     }
 
     /// From now on the connection waits for this.
@@ -109,13 +125,15 @@ impl Watch {
 
     /// When the limit of the present phase passes.
     pub(crate) fn deadline(&self) -> Option<Instant> {
+        let own = || &self.timeouts[CONNECTIONS_OWN];
+        let heeded = || &self.timeouts[self.heeded.load(Ordering::Relaxed)];
         let limit = match self.phase() {
-            Phase::Idle => self.timeouts.keep_alive,
-            Phase::Head => self.timeouts.header,
-            Phase::Upload => self.timeouts.body_idle,
+            Phase::Idle => own().keep_alive,
+            Phase::Head => own().header,
+            Phase::Upload => heeded().body_idle,
             Phase::Queue | Phase::Tunnel => None,
-            Phase::Answer => self.timeouts.response_start,
-            Phase::Download => self.timeouts.stream_idle,
+            Phase::Answer => heeded().response_start,
+            Phase::Download => heeded().stream_idle,
         }?;
         Some(self.began + Duration::from_nanos(self.since.load(Ordering::Relaxed)) + limit)
     }
@@ -177,10 +195,44 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
+    fn watch(timeouts: &[Timeouts]) -> Watch {
+        Watch::new(timeouts.into())
+    }
+
+    #[test]
+    fn a_sites_limits_hold_for_its_requests_alone() {
+        let all = |limit| Timeouts {
+            handshake: limit,
+            header: limit,
+            body_idle: limit,
+            response_start: limit,
+            stream_idle: limit,
+            keep_alive: limit,
+            tunnel_idle: limit,
+        };
+        let watch = watch(&[all(Some(SECOND)), all(Some(2 * SECOND)), all(None)]);
+        let limit = |phase| {
+            watch.enter(phase);
+            watch.deadline().map(|deadline| deadline - watch.now())
+        };
+        watch.begin();
+        assert_eq!(limit(Phase::Answer), Some(SECOND));
+        for (site, expected) in [(1, Some(2 * SECOND)), (2, None)] {
+            watch.heed(site);
+            for phase in [Phase::Upload, Phase::Answer, Phase::Download] {
+                assert_eq!(limit(phase), expected, "{phase:?}");
+            }
+            assert_eq!(limit(Phase::Idle), Some(SECOND), "between two requests");
+            assert_eq!(limit(Phase::Head), Some(SECOND), "nobody knows yet for whom");
+        }
+        watch.begin();
+        assert_eq!(limit(Phase::Answer), Some(SECOND));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn each_phase_has_its_own_limit_from_its_own_start() {
         let limit = |seconds| Some(Duration::from_secs(seconds));
-        let watch = Watch::new(Timeouts {
+        let watch = watch(&[Timeouts {
             handshake: None,
             header: limit(1),
             body_idle: limit(2),
@@ -188,7 +240,7 @@ mod tests {
             stream_idle: limit(4),
             keep_alive: limit(5),
             tunnel_idle: limit(6),
-        });
+        }]);
         for (phase, expected) in [
             (Phase::Idle, limit(5)),
             (Phase::Head, limit(1)),
@@ -207,7 +259,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_phase_that_is_entered_again_begins_again() {
-        let watch = Watch::new(Timeouts { stream_idle: Some(10 * SECOND), ..Timeouts::default() });
+        let watch = watch(&[Timeouts { stream_idle: Some(10 * SECOND), ..Timeouts::default() }]);
         watch.enter(Phase::Download);
         let first = watch.deadline().expect("it has a limit");
         tokio::time::advance(9 * SECOND).await;
@@ -220,7 +272,7 @@ mod tests {
 
     #[test]
     fn what_one_request_met_does_not_hit_the_next() {
-        let watch = Watch::new(Timeouts::default());
+        let watch = watch(&[Timeouts::default()]);
         watch.enter(Phase::Answer);
         watch.expire();
         watch.leave_unread();

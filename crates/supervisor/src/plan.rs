@@ -177,7 +177,7 @@ pub enum PlanError {
     /// Workers of its own.
     #[error(
         "{flag:?} in the command: antifreeze itself runs the workers, and could not see which of {server}'s own is \
-         frozen; remove it and say antifreeze run --workers N"
+         frozen; remove it and say antifreeze run --workers N, or pools.NAME.workers"
     )]
     OwnWorkers {
         /// The server.

@@ -62,7 +62,9 @@ pub enum StartError {
         problem: ProgramProblem,
     },
     /// Workers cannot run where they should.
-    #[error("cannot run workers in {path:?}: {error}; choose another folder with --directory")]
+    #[error(
+        "cannot run workers in {path:?}: {error}; choose another folder with --directory, or as pools.NAME.directory"
+    )]
     Directory {
         /// Their folder.
         path: std::path::PathBuf,
@@ -71,7 +73,8 @@ pub enum StartError {
     },
     /// The socket folder could not be made.
     #[error(
-        "cannot create a socket folder in {path:?}: {error}; choose another with --runtime-directory or TMPDIR"
+        "cannot create a socket folder in {path:?}: {error}; choose another with --runtime-directory, \
+         pools.NAME.runtime_directory or TMPDIR"
     )]
     Folder {
         /// Its parent.

@@ -6,7 +6,7 @@
 //! new version of the app). An app that has no document is not asked again.
 
 use super::openapi::{self, OpenApi, Unreadable};
-use crate::shard::Shard;
+use crate::backend::Backend;
 use bytes::Bytes;
 use http::header::{CONNECTION, HOST, USER_AGENT};
 use http::{Method, Request, StatusCode};
@@ -40,33 +40,35 @@ enum Missing {
 }
 
 /// Follows the app's document for as long as the app has one.
-pub(crate) async fn follow(shard: Arc<Shard>) {
-    let table = &shard.options.routes;
+pub(crate) async fn follow(backend: Arc<Backend>) {
+    let (table, pool) = (&backend.routes, backend.pool.name());
     let OpenApi::At(target) = table.openapi() else { return };
     let mut asked = Vec::new();
     loop {
-        let mut serving = newcomers(&shard, &asked).await;
+        let mut serving = newcomers(&backend, &asked).await;
         if !asked.is_empty() {
             // Where one is replaced, others often follow.
             sleep(AT_MOST_EVERY).await;
-            serving = serving_workers(&shard);
+            serving = serving_workers(&backend);
         }
         asked = serving;
-        match fetch(&shard, target).await {
+        match fetch(&backend, target).await {
             Ok(templates) => {
                 let routes = templates.declared();
                 table.describe(templates);
-                tracing::info!("the app's OpenAPI document at {target} declares {routes} routes");
+                tracing::info!(pool, "the app's OpenAPI document at {target} declares {routes} routes");
             }
             Err(reason @ (Missing::Absent(_) | Missing::Unreadable(_))) => {
                 tracing::info!(
+                    pool,
                     "no OpenAPI document at {target} ({reason}): routes are told by the shape of paths; \
-                     --openapi PATH says where it is, --openapi off that there is none"
+                     --openapi PATH says where it is, --openapi off that there is none \
+                     (pools.{pool}.routing.openapi)"
                 );
                 return;
             }
             Err(reason @ Missing::TooLong) => {
-                tracing::warn!("the OpenAPI document at {target} is not used: {reason}");
+                tracing::warn!(pool, "the OpenAPI document at {target} is not used: {reason}");
                 return;
             }
             Err(
@@ -76,6 +78,7 @@ pub(crate) async fn follow(shard: Arc<Shard>) {
                 | Missing::Unavailable(_)),
             ) => {
                 tracing::warn!(
+                    pool,
                     "the OpenAPI document at {target} is not used until another worker starts: {reason}"
                 );
             }
@@ -84,25 +87,25 @@ pub(crate) async fn follow(shard: Arc<Shard>) {
 }
 
 /// The workers that serve, as soon as one of them is new.
-async fn newcomers(shard: &Shard, known: &[WorkerId]) -> Vec<WorkerId> {
+async fn newcomers(backend: &Backend, known: &[WorkerId]) -> Vec<WorkerId> {
     loop {
-        let serving = serving_workers(shard);
+        let serving = serving_workers(backend);
         if serving.iter().any(|worker| !known.contains(worker)) {
             return serving;
         }
         // A change between the look and the wait is seen at the next look.
-        let _ = timeout(LOOK_EVERY, shard.pool.changed()).await;
+        let _ = timeout(LOOK_EVERY, backend.pool.changed()).await;
     }
 }
 
-fn serving_workers(shard: &Shard) -> Vec<WorkerId> {
-    let workers = shard.pool.status().workers;
+fn serving_workers(backend: &Backend) -> Vec<WorkerId> {
+    let workers = backend.pool.status().workers;
     workers.iter().filter(|worker| worker.phase == Phase::Serving).map(|worker| worker.id).collect()
 }
 
-async fn fetch(shard: &Shard, target: &str) -> Result<super::Templates, Missing> {
+async fn fetch(backend: &Backend, target: &str) -> Result<super::Templates, Missing> {
     let path = target.split('?').next().unwrap_or(target);
-    let lease = shard.pool.claim(shard.route(&Method::GET, path).id.into()).await?;
+    let lease = backend.pool.claim(backend.route(&Method::GET, path).id.into()).await?;
     let asked = ask(lease.address(), target).await;
     lease.finish(match asked {
         Ok(_) => Outcome::Completed,

@@ -1,0 +1,92 @@
+//! One pool as one data-plane thread sees it: idle connections, routes, counts.
+
+use crate::RescueScope;
+use crate::metrics::{Metrics, Rescue, Retry, Tally};
+use crate::route::replica::Replica;
+use crate::route::{Route, RouteTable};
+use crate::upstream::{Idle, Upstream};
+use http::Method;
+use policy::WorkerId;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use supervisor::Pool;
+use tokio::time::Instant;
+
+/// The workers of one app, and what is known of its routes.
+#[derive(Clone, Debug)]
+pub struct App {
+    /// Its workers.
+    pub pool: Pool,
+    /// Which of its requests are expected to behave alike.
+    pub routes: RouteTable,
+    /// Which of its requests may be sent to another worker.
+    pub rescue: RescueScope,
+}
+
+/// One thread's part of one app. The lock is only for the compiler: no other thread ever takes it.
+#[derive(Debug)]
+pub(crate) struct Backend {
+    pub(crate) pool: Pool,
+    pub(crate) routes: RouteTable,
+    pub(crate) rescue: RescueScope,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    idle: Idle,
+    tally: Tally,
+    routes: Replica,
+}
+
+impl Backend {
+    pub(crate) fn new(App { pool, routes, rescue }: App, metrics: &Metrics) -> Self {
+        let (tally, replica) = (metrics.tally(pool.name()), Replica::new(routes.clone()));
+        let state = State { idle: Idle::default(), tally, routes: replica };
+        Self { pool, routes, rescue, state: Mutex::new(state) }
+    }
+
+    pub(crate) fn take_idle(&self, worker: WorkerId) -> Option<Box<Upstream>> {
+        self.state().idle.take(worker)
+    }
+
+    pub(crate) fn put_idle(&self, worker: WorkerId, connection: Box<Upstream>, now: Instant) {
+        self.state().idle.put(worker, connection, now);
+    }
+
+    /// The route that a request belongs to.
+    pub(crate) fn route(&self, method: &Method, path: &str) -> Route {
+        self.state().routes.find(method, path)
+    }
+
+    pub(crate) fn count_request(&self, status: u16, took: Duration) {
+        self.state().tally.request(status, took);
+    }
+
+    pub(crate) fn count_wait(&self, wait: Duration) {
+        self.state().tally.waited(wait);
+    }
+
+    pub(crate) fn count_answer(&self, after: Duration) {
+        self.state().tally.answered(after);
+    }
+
+    pub(crate) fn count_retry(&self, why: Retry) {
+        self.state().tally.retried(why);
+    }
+
+    pub(crate) fn count_rescue(&self, how: Rescue) {
+        self.state().tally.rescued(how);
+    }
+
+    /// Closes stale connections, and adds the counts up.
+    pub(crate) fn sweep(&self) {
+        let mut state = self.state();
+        state.idle.sweep(self.pool.keep_alive());
+        state.tally.flush();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
