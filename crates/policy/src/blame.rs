@@ -303,12 +303,7 @@ impl Pool {
 
     /// Turns away whoever waits for this route.
     fn reject_route(&mut self, route: RouteId, now: Moment) {
-        let waiting: Vec<_> = self
-            .queue
-            .aside()
-            .filter(|(_, waiting)| waiting.request.route == route)
-            .map(|(ticket, _)| ticket)
-            .collect();
+        let waiting: Vec<_> = self.queue.aside_of(route).collect();
         for ticket in waiting {
             self.queue.remove(ticket);
             let refusal = self.refuse(Shed::RouteQuarantined, now);

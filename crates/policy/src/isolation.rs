@@ -241,26 +241,22 @@ impl Pool {
 
     /// The oldest of those who stand aside that may have a worker now.
     fn next_aside(&mut self, now: Moment) -> Option<(TicketId, Waiting, Leave)> {
-        let mut denied: Vec<RouteId> = Vec::new();
-        let candidates: Vec<(TicketId, Waiting)> = self.queue.aside().take(MOST_LOOKED_AT).collect();
+        let mut oldest: Option<(TicketId, Waiting, Leave)> = None;
+        // Nearly always none, else few: one a route, and one more a worker that copies may not have.
+        let candidates: Vec<(TicketId, Waiting)> = self.queue.first_aside().collect();
         for (ticket, waiting) in candidates {
-            let route = waiting.request.route;
-            if denied.contains(&route) {
+            if oldest.is_some_and(|(_, oldest, _)| oldest.since <= waiting.since) {
                 continue;
             }
             let leave = self.leave(&waiting.request, now);
-            let (page, workers) = (self.routes.known(route), &self.workers);
+            let (page, workers) = (self.routes.known(waiting.request.route), &self.workers);
             let free = matches!(leave, Leave::Refused(..))
                 || self.rotation.has_room_at(|slot| may_go(&waiting.request, leave, slot, page, workers));
             if free {
-                return Some((ticket, waiting, leave));
-            }
-            // A copy may be kept from a worker that others of its route may have.
-            if waiting.request.not_to.is_none() {
-                denied.push(route);
+                oldest = Some((ticket, waiting, leave));
             }
         }
-        None
+        oldest
     }
 
     /// A request of this route was answered whole.
@@ -361,6 +357,3 @@ const UNKNOWN_OVERDUE: Duration = Duration::from_millis(500);
 const SHORTEST_ALONE: Duration = Duration::from_millis(500);
 const LONGEST_ALONE: Duration = Duration::from_secs(10);
 const UNKNOWN_ALONE: Duration = Duration::from_secs(2);
-
-/// How many of those who stand aside are looked at for one free worker.
-const MOST_LOOKED_AT: usize = 64;

@@ -4,10 +4,13 @@
 //! would make everybody late, while the newest can still be answered in time (adaptive LIFO: Maurer, "Fail at
 //! Scale", ACM Queue 13.8, 2015; half a second proved better than less in simulation).
 //!
-//! Requests whose route may not have another worker now stand aside, so that they keep nobody else from theirs.
+//! Requests whose route may not have another worker now stand aside, so that they keep nobody else from theirs: one
+//! line for those that may all have the same workers, so that to find one that may have a free worker takes a look at
+//! each line's first, however many wait.
 
 use crate::arena::{Arena, Chain, Key};
-use crate::{Moment, QueueConfig, Request, TicketId, Urgency};
+use crate::{Moment, QueueConfig, Request, RouteId, TicketId, Urgency, WorkerId};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 #[derive(Clone, Debug)]
@@ -17,7 +20,25 @@ pub(crate) struct Queue {
     /// Those about the app's health.
     urgent: Chain,
     line: Chain,
-    aside: Chain,
+    /// None of them is empty.
+    aside: BTreeMap<Kind, Chain>,
+    /// How many stand in those.
+    aside_len: u32,
+}
+
+/// Requests of a kind may have the same workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Kind {
+    route: RouteId,
+    not_to: Option<WorkerId>,
+    urgent: bool,
+}
+
+impl From<&Request> for Kind {
+    fn from(request: &Request) -> Self {
+        let urgent = request.urgency == Urgency::Health;
+        Self { route: request.route, not_to: request.not_to, urgent }
+    }
 }
 
 /// A request that waits.
@@ -38,12 +59,12 @@ pub(crate) enum Place {
 
 impl Queue {
     pub(crate) fn new(config: QueueConfig) -> Self {
-        let (urgent, line, aside) = (Chain::default(), Chain::default(), Chain::default());
-        Self { config, arena: Arena::new(), urgent, line, aside }
+        let (urgent, line) = (Chain::default(), Chain::default());
+        Self { config, arena: Arena::new(), urgent, line, aside: BTreeMap::new(), aside_len: 0 }
     }
 
     pub(crate) fn len(&self) -> u32 {
-        self.urgent.len() + self.line.len() + self.aside.len()
+        self.urgent.len() + self.line.len() + self.aside_len
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -66,16 +87,19 @@ impl Queue {
 
     /// Puts a request aside, or refuses it: half of the room at most is for those whose routes have no leave.
     pub(crate) fn push_aside(&mut self, request: Request, now: Moment) -> Option<TicketId> {
-        let room = self.aside.len() < self.config.limit.div_ceil(2) && self.len() < self.config.limit;
+        let room = self.aside_len < self.config.limit.div_ceil(2) && self.len() < self.config.limit;
         room.then(|| self.add(Waiting { request, since: now, place: Place::Aside }))
     }
 
     fn add(&mut self, waiting: Waiting) -> TicketId {
-        let Self { arena, urgent, line, aside, .. } = self;
+        let Self { arena, urgent, line, aside, aside_len, .. } = self;
         let chain = match waiting.place {
             Place::Urgent => urgent,
             Place::Line => line,
-            Place::Aside => aside,
+            Place::Aside => {
+                *aside_len += 1;
+                aside.entry(Kind::from(&waiting.request)).or_default()
+            }
         };
         TicketId { key: arena.push(chain, waiting) }
     }
@@ -93,9 +117,16 @@ impl Queue {
         Some((TicketId { key }, *waiting))
     }
 
-    /// Those who stand aside, oldest first.
-    pub(crate) fn aside(&self) -> impl Iterator<Item = (TicketId, Waiting)> {
-        self.arena.iter(&self.aside).map(|(key, waiting)| (TicketId { key }, *waiting))
+    /// Those who stand aside and have waited longest, one of each kind.
+    pub(crate) fn first_aside(&self) -> impl Iterator<Item = (TicketId, Waiting)> {
+        let fronts = self.aside.values().filter_map(|chain| self.arena.front(chain));
+        fronts.map(|(key, waiting)| (TicketId { key }, *waiting))
+    }
+
+    /// Those of this route who stand aside.
+    pub(crate) fn aside_of(&self, route: RouteId) -> impl Iterator<Item = TicketId> {
+        let chains = self.aside.iter().filter(move |(kind, _)| kind.route == route);
+        chains.flat_map(|(_, chain)| self.arena.iter(chain)).map(|(key, _)| TicketId { key })
     }
 
     /// A request whose turn it is steps aside. Whether it did not stand there already.
@@ -106,65 +137,66 @@ impl Queue {
             Place::Line => &mut self.line,
             Place::Aside => return false,
         };
-        self.arena.shift(from, &mut self.aside, ticket.key);
+        let to = self.aside.entry(Kind::from(&waiting.request)).or_default();
+        self.arena.shift(from, to, ticket.key);
+        self.aside_len += 1;
         true
     }
 
     /// Takes a request out: its client left, or it has a worker. Nothing if it is not there any more.
     pub(crate) fn remove(&mut self, ticket: TicketId) -> Option<Waiting> {
-        let place = self.arena.get(ticket.key)?.place;
-        self.take(place, ticket.key)
+        self.take(ticket.key)
     }
 
     /// The oldest request, if its time is up.
     pub(crate) fn pop_expired(&mut self, now: Moment) -> Option<TicketId> {
-        let (place, key) = self.oldest_key()?;
-        let since = self.arena.get(key)?.since;
+        let (key, since) = self.oldest_entry()?;
         (now >= since + self.config.timeout).then(|| {
-            self.take(place, key);
+            self.take(key);
             TicketId { key }
         })
     }
 
     /// Any request, oldest first, whatever its age.
     pub(crate) fn pop_any(&mut self) -> Option<TicketId> {
-        let (place, key) = self.oldest_key()?;
-        self.take(place, key);
+        let (key, _) = self.oldest_entry()?;
+        self.take(key);
         Some(TicketId { key })
     }
 
     /// When the oldest request's time is up.
     pub(crate) fn deadline(&self) -> Option<Moment> {
-        let (_, key) = self.oldest_key()?;
-        self.arena.get(key).map(|oldest| oldest.since + self.config.timeout)
+        self.oldest_entry().map(|(_, since)| since + self.config.timeout)
     }
 
     /// How long the oldest request has waited.
     pub(crate) fn oldest(&self, now: Moment) -> Duration {
-        let oldest = self.oldest_key().and_then(|(_, key)| self.arena.get(key));
-        oldest.map_or(Duration::ZERO, |oldest| now.since(oldest.since))
+        self.oldest_entry().map_or(Duration::ZERO, |(_, since)| now.since(since))
     }
 
-    fn oldest_key(&self) -> Option<(Place, Key)> {
-        let front = |place, chain| self.arena.front(chain).map(|(key, waiting)| (waiting.since, place, key));
-        let fronts = [
-            front(Place::Urgent, &self.urgent),
-            front(Place::Line, &self.line),
-            front(Place::Aside, &self.aside),
-        ];
-        fronts.into_iter().flatten().min_by_key(|(since, ..)| *since).map(|(_, place, key)| (place, key))
+    fn oldest_entry(&self) -> Option<(Key, Moment)> {
+        let chains = [&self.urgent, &self.line].into_iter().chain(self.aside.values());
+        let fronts = chains.filter_map(|chain| self.arena.front(chain));
+        fronts.map(|(key, waiting)| (key, waiting.since)).min_by_key(|(_, since)| *since)
     }
 
-    fn take(&mut self, place: Place, key: Key) -> Option<Waiting> {
-        let Self { arena, urgent, line, aside, .. } = self;
-        arena.remove(
-            match place {
-                Place::Urgent => urgent,
-                Place::Line => line,
-                Place::Aside => aside,
-            },
-            key,
-        )
+    fn take(&mut self, key: Key) -> Option<Waiting> {
+        let Self { arena, urgent, line, aside, aside_len, .. } = self;
+        let waiting = *arena.get(key)?;
+        match waiting.place {
+            Place::Urgent => arena.remove(urgent, key),
+            Place::Line => arena.remove(line, key),
+            Place::Aside => {
+                let kind = Kind::from(&waiting.request);
+                let chain = aside.get_mut(&kind)?;
+                let taken = arena.remove(chain, key);
+                if chain.is_empty() {
+                    aside.remove(&kind);
+                }
+                *aside_len -= 1;
+                taken
+            }
+        }
     }
 
     /// The oldest has waited too long for its turn to make sense.

@@ -283,6 +283,30 @@ fn a_copy_that_waits_for_another_worker_keeps_nobody_from_the_free_one() {
     );
 }
 
+/// A hundred wait for the one route that may have no worker, and ahead of a copy that may have the next free one.
+#[test]
+fn many_who_wait_for_one_confined_route_hide_nobody_who_may_have_a_free_worker() {
+    let mut story = serving(3, |config| config.max_in_flight = NonZeroU32::MIN);
+    story.warm(&[1, 2]);
+    let hung = story.lease(RouteId(9));
+    story.pass(2_000);
+    assert_eq!(story.phase(hung.worker.slot.0), Phase::Frozen);
+    let busy = story.lease(RouteId(1));
+    for _ in 0..100 {
+        assert!(matches!(story.admit(RouteId(9)), Admission::Queued(_)));
+    }
+    let broken = story.lease(get(2, 2));
+    story.release(broken, Outcome::Lost);
+    let copy = story.pool.rescue(get(2, 2), broken, story.now);
+    let Some(Admission::Queued(copy)) = copy else { panic!("{copy:?}, though others are busy") };
+    story.release(busy, Outcome::Completed);
+    let granted = story.asked.iter().find_map(|action| match action {
+        Action::Grant(ticket, lease) if *ticket == copy => Some(lease.worker),
+        _ => None,
+    });
+    assert_eq!(granted, Some(busy.worker));
+}
+
 /// The data plane sees the broken connection before the supervisor hears of the death: by then there are no witnesses.
 #[test]
 fn a_request_that_crashes_two_workers_is_refused_although_its_leases_were_given_back_first() {
