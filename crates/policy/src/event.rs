@@ -182,6 +182,8 @@ pub enum Why {
     NotWorthWaiting,
     /// Enough others serve again.
     Surplus,
+    /// It was to end as one too many, and is not any more.
+    Needed,
     /// It took no connection.
     Refused,
     /// It serves one request at a time, and the client of that one left: is it free again?
@@ -240,6 +242,7 @@ impl fmt::Display for Why {
             Self::Trial => f.write_str("trying whether requests move again"),
             Self::NotWorthWaiting => f.write_str("it holds only what froze it, and too few others serve"),
             Self::Surplus => f.write_str("enough others serve again"),
+            Self::Needed => f.write_str("needed again"),
             Self::Refused => f.write_str("took no connection"),
             Self::Abandoned => f.write_str("its client left; asking whether it is free"),
             Self::TimedOut => f.write_str("its one request is out of time"),

@@ -607,13 +607,12 @@ impl Pool {
         match is {
             Phase::Serving => {
                 match was {
-                    Phase::Suspect => self.rotation.rejoin(slot),
+                    Phase::Suspect | Phase::Draining => self.rotation.rejoin(slot),
                     Phase::Clogged => self.rotation.try_out(slot),
                     Phase::Waiting
                     | Phase::Starting
                     | Phase::Serving
                     | Phase::Frozen
-                    | Phase::Draining
                     | Phase::Stopping
                     | Phase::Killing => self.rotation.join(slot, now),
                 }

@@ -1,7 +1,8 @@
 //! Who is wanted: the workers, the reserve, and replacements for those that are frozen.
 //!
 //! A frozen worker is set aside, not ended: it may finish what it holds. Meanwhile a reserve takes its place, and
-//! if it stays frozen another one is started beside it. What is too much after a thaw is drained.
+//! if it stays frozen another one is started beside it. What is too much after a thaw is drained, and called back if it
+//! is needed before it has ended.
 
 use crate::event::Action;
 use crate::isolation::FULL_LOAD;
@@ -57,7 +58,7 @@ impl Pool {
         }
     }
 
-    /// Starts one worker more for each that stays frozen, as far as that is allowed.
+    /// Starts, or calls back, one worker more for each that stays frozen, as far as that is allowed.
     pub(crate) fn surge(&mut self, now: Moment) {
         let first = usize::from(self.config.lasting_slots());
         let lasting = self.workers.iter().filter(|worker| self.is_set_aside(worker, now)).count();
@@ -65,12 +66,23 @@ impl Pool {
         if self.stage != Stage::Running || extra >= lasting {
             return;
         }
-        if let Some(worker) = self.workers[first..]
-            .iter_mut()
-            .find(|worker| worker.wanted == Wanted::Down && matches!(worker.state, State::Waiting { .. }))
-        {
-            worker.wanted = Wanted::Up;
+        let unwanted = || self.workers[first..].iter().filter(|worker| worker.wanted == Wanted::Down);
+        // One that still finishes what it holds is there at once.
+        let drains = |worker: &&Worker| {
+            matches!(worker.state, State::Draining { .. }) && worker.ended_frozen != Some(worker.id.life)
+        };
+        let rests = |worker: &&Worker| matches!(worker.state, State::Waiting { .. });
+        let Some(slot) =
+            unwanted().find(drains).or_else(|| unwanted().find(rests)).map(|found| found.id.slot)
+        else {
+            return;
+        };
+        let worker = &mut self.workers[slot.index()];
+        worker.wanted = Wanted::Up;
+        if let State::Waiting { .. } = worker.state {
             worker.state = State::Waiting { start_at: Some(now) };
+        } else {
+            self.step(slot, Step::Recall, now);
         }
     }
 

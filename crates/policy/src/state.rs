@@ -18,6 +18,7 @@
 //!    +------------------------ its process ended ---------------- Killing
 //! ```
 //! Serving <-> Clogged: its event loop lives, but what is usually quick stands still on it (its threads are all taken).
+//! Draining -> Serving: a replacement that was one too many is needed again (by way of Suspect, if it is silent).
 //! A process that ends goes to Waiting from wherever it was; one that the whole pool is to be rid of goes to Killing.
 
 use crate::Moment;

@@ -105,6 +105,8 @@ pub(crate) enum Step {
     GiveUp,
     /// It is not needed any more.
     Surplus,
+    /// It is needed after all.
+    Recall,
     Stop,
     Kill,
 }
@@ -185,7 +187,8 @@ impl Worker {
                 | Step::Exited(_)
                 | Step::Clogged { .. }
                 | Step::Unclogged
-                | Step::GiveUp => {}
+                | Step::GiveUp
+                | Step::Recall => {}
             },
             State::Starting { .. } => match step {
                 Step::Ready => {
@@ -226,7 +229,8 @@ impl Worker {
                 | Step::Emptied
                 | Step::Clogged { .. }
                 | Step::Unclogged
-                | Step::GiveUp => {}
+                | Step::GiveUp
+                | Step::Recall => {}
             },
             State::Serving => match step {
                 Step::Due if scene.config.serves_one_at_a_time() => {
@@ -256,7 +260,8 @@ impl Worker {
                 | Step::ProbeFailed
                 | Step::Emptied
                 | Step::Unclogged
-                | Step::GiveUp => {}
+                | Step::GiveUp
+                | Step::Recall => {}
             },
             State::Clogged { .. } => match step {
                 Step::Unclogged => self.enter(State::Serving, Why::Unclogged, scene),
@@ -280,7 +285,8 @@ impl Worker {
                 | Step::TimedOut
                 | Step::Emptied
                 | Step::Clogged { .. }
-                | Step::GiveUp => {}
+                | Step::GiveUp
+                | Step::Recall => {}
             },
             State::Suspect { .. } => match step {
                 Step::Heard => self.clear(scene),
@@ -313,7 +319,8 @@ impl Worker {
                 | Step::Emptied
                 | Step::Clogged { .. }
                 | Step::Unclogged
-                | Step::GiveUp => {}
+                | Step::GiveUp
+                | Step::Recall => {}
             },
             State::Frozen { restart_at, review_at, probe } => match step {
                 Step::Heard => self.clear(scene),
@@ -353,13 +360,15 @@ impl Worker {
                 | Step::TimedOut
                 | Step::Emptied
                 | Step::Clogged { .. }
-                | Step::Unclogged => {}
+                | Step::Unclogged
+                | Step::Recall => {}
             },
             State::Draining { .. } => match step {
                 Step::Emptied => self.end(Why::Empty, scene),
                 Step::Due => self.end(Why::OutOfTime, scene),
                 Step::Exited(exit) => self.crash(exit, scene),
                 Step::Kill => self.enter(State::Killing, Why::Asked, scene),
+                Step::Recall => self.recall(scene),
                 // It gets no requests whether it is well or not; its deadline covers both.
                 Step::Excused
                 | Step::Ready
@@ -394,6 +403,7 @@ impl Worker {
                 | Step::Unclogged
                 | Step::GiveUp
                 | Step::Surplus
+                | Step::Recall
                 | Step::Stop => {}
             },
             State::Killing => match step {
@@ -414,6 +424,7 @@ impl Worker {
                 | Step::Unclogged
                 | Step::GiveUp
                 | Step::Surplus
+                | Step::Recall
                 | Step::Stop
                 | Step::Kill => {}
             },
@@ -449,6 +460,16 @@ impl Worker {
         } else {
             let deadline = scene.now + scene.config.stop.drain_timeout;
             self.enter(State::Draining { deadline }, why, scene);
+        }
+    }
+
+    /// Back to work. Nobody minded its silence meanwhile: if it is silent, it is asked first whether it is well.
+    fn recall(&mut self, scene: &mut Scene<'_>) {
+        let silent = scene.now.since(self.heard) >= scene.config.freeze.suspect_after;
+        if silent && !scene.config.serves_one_at_a_time() {
+            self.suspect(Why::Needed, scene);
+        } else {
+            self.enter(State::Serving, Why::Needed, scene);
         }
     }
 

@@ -95,6 +95,32 @@ fn a_worker_that_serves_one_at_a_time_is_asked_whether_it_is_free_when_its_clien
 }
 
 #[test]
+fn a_replacement_that_drains_is_called_back_when_another_worker_freezes() {
+    let mut story = Story::serving(2, |config| config.surge = 1);
+    let first = story.lease(ROUTE);
+    story.pass(500 + 2_000);
+    let replacement = story.spawned().pop().expect("one is frozen for long");
+    story.tell(Event::Ready(replacement));
+    let held: Vec<LeaseId> = (0..8).map(|_| story.lease(ROUTE)).collect();
+    assert!(held.iter().any(|lease| lease.worker == replacement));
+    story.pool.moved(first, story.now);
+    assert_eq!(story.phase(2), Phase::Draining, "the frozen one is back");
+    story.asked.clear();
+    // Nobody answers; but the replacement is heard of.
+    let (moves, stuck): (Vec<LeaseId>, Vec<LeaseId>) =
+        held.iter().copied().partition(|lease: &LeaseId| lease.worker == replacement);
+    for _ in 0..30 {
+        story.pass(100);
+        story.pool.moved(moves[0], story.now);
+        story.collect();
+    }
+    assert_eq!(story.phase(stuck[0].worker.slot.0), Phase::Frozen);
+    assert_eq!(story.phase(2), Phase::Serving);
+    assert!(story.spawned().is_empty(), "another one was started");
+    assert_eq!(story.lease(ROUTE).worker, replacement);
+}
+
+#[test]
 fn failed_starts_are_retried_after_one_two_and_four_seconds_and_up_to_a_minute() {
     let mut story = Story::new(1, |config| config.start.attempts = 0);
     for wait in [1, 2, 4, 8, 16, 32, 60, 60] {
