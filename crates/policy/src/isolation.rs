@@ -41,8 +41,8 @@ impl Pool {
                     _ if self.is_alone(request.route) => u32::MAX,
                     // Frozen workers say nothing about it: it may show on one of the others what it does.
                     Guilt::Possible => on_frozen + 1,
-                    // A second worker may tell an accident from a habit, where the others can spare one.
-                    Guilt::Likely if on_frozen == 1 && self.reserve(request.route, live) >= 2 => 2,
+                    // A second worker may tell an accident from a habit.
+                    Guilt::Likely if on_frozen == 1 && self.can_risk_one(request.route, live) => 2,
                     Guilt::Likely if self.routes.share(request.route) < DOMINANT => 1,
                     Guilt::Likely | Guilt::Finishes => self.reserve(request.route, live),
                 };
@@ -116,6 +116,13 @@ impl Pool {
         let left = f64::from(live) - self.routes.need_of_others(route) / FULL_LOAD;
         // Rounded down; below zero it becomes zero.
         (left as u32).clamp(1, live.saturating_sub(1).max(1))
+    }
+
+    /// Whether the others would do without one worker more: they do not need it, or they have so little to do that they
+    /// can wait for its replacement.
+    fn can_risk_one(&self, route: RouteId, live: u32) -> bool {
+        let is_quiet = self.routes.need_of_others(route) < QUIET;
+        self.reserve(route, live) >= 2 || is_quiet && (live >= 2 || self.may_surge())
     }
 
     /// Whether a route keeps within its reserve even while nothing is wrong: a minor one, which loses little by it, and
@@ -343,6 +350,9 @@ const DOMINANT: f64 = 0.5;
 
 /// Beside such a route there is only its health check.
 const ALONE: f64 = 0.95;
+
+/// Routes that together keep a worker busy for less than this share of its time are soon done with what has waited.
+const QUIET: f64 = 0.1;
 
 /// A worker that was heard of so lately is hardly frozen.
 const FRESH: Duration = Duration::from_millis(100);

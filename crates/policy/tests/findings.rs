@@ -212,6 +212,33 @@ fn an_innocent_route_of_a_quiet_service_does_not_go_down_with_one_worker_of_four
     assert!(lost.len() <= 2, "not answered in seconds {lost:?}, though three workers are idle");
 }
 
+/// The same with two workers, of which one is left. A replacement can be started, should that one be lost too.
+#[test]
+fn an_innocent_route_of_a_quiet_service_gets_the_other_worker_of_two() {
+    for in_flight in [1, 64] {
+        let mut story = Story::serving(2, |config| {
+            config.max_in_flight = NonZeroU32::new(in_flight).expect("some");
+            config.surge = 1;
+        });
+        story.warm_quietly();
+        let unlucky = story.lease(get(1, 1));
+        story.pass_alive(2_000, &[unlucky.worker]);
+        assert_eq!(story.phase(unlucky.worker.slot.0), Phase::Frozen);
+        let again = story.admit(get(1, 2));
+        assert!(matches!(again, Admission::Assigned(_)), "{again:?}, though a worker is idle");
+    }
+}
+
+/// What the same request must not do where nothing could take the place of the last worker.
+#[test]
+fn the_last_worker_is_not_risked_for_a_route_that_may_freeze_it_where_none_can_be_started() {
+    let mut story = serving(2, |_| {});
+    story.warm_quietly();
+    let unlucky = story.lease(get(1, 1));
+    story.pass_alive(2_000, &[unlucky.worker]);
+    assert!(matches!(story.admit(get(1, 2)), Admission::Queued(_)));
+}
+
 /// The same with the app's own health check: an orchestrator would end the container.
 #[test]
 fn a_health_check_is_not_turned_away_because_one_worker_of_four_froze() {
@@ -450,6 +477,16 @@ fn a_replacement_that_is_frozen_is_ended_in_its_time_although_it_is_not_wanted_a
 }
 
 impl Story {
+    /// A quick request every 200 ms.
+    fn warm_quietly(&mut self) {
+        for request in 0..250 {
+            let lease = self.lease(RouteId(1 + request % 5));
+            self.pass(5);
+            self.release(lease, Outcome::Completed);
+            self.pass(195);
+        }
+    }
+
     fn warm_briefly(&mut self) {
         for route in [1, 2] {
             let lease = self.lease(RouteId(route));

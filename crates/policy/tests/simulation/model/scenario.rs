@@ -345,6 +345,20 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         ..ORDINARY
     },
     Scenario {
+        name: "quiet-outage",
+        about: "3 requests a second to three routes; those of one block 30 s each",
+        load: 0.00375,
+        load_before: 0.00375,
+        routes: &[
+            Route { share: 0.34, usual: Usual::Quick, role: Role::Fast },
+            Route { share: 0.33, usual: Usual::Quick, role: Role::Slow },
+            Route { share: 0.33, usual: Usual::Quick, role: Role::Fast },
+        ],
+        fault: Fault::Blocks(&[SLOW], HANG),
+        seeds: 8,
+        ..ORDINARY
+    },
+    Scenario {
         name: "slowdown",
         about: "for 30 s everything takes 5 s; 0.6 requests a second",
         load: 0.0008,
