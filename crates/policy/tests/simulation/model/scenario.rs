@@ -44,6 +44,8 @@ pub(crate) enum Role {
 pub(crate) enum Usual {
     /// 5 ms of its worker on average; under an async server in two halves around 20 ms of waiting.
     Quick,
+    /// The same, but for one request in 200, which needs this much of its worker's loop.
+    Uneven(Duration),
     /// Its worker's loop, for so long.
     Report(Duration),
     /// As quick, and this wait; a sync server's worker waits with it.
@@ -150,6 +152,9 @@ impl Usual {
     fn busy(self, server: Server) -> Duration {
         match (self, server) {
             (Self::Quick, Server::Sync | Server::Async) | (Self::Awaits(_), Server::Async) => QUICK,
+            (Self::Uneven(time), Server::Sync | Server::Async) => {
+                QUICK.mul_f64(1.0 - UNEVEN_SHARE) + time.mul_f64(UNEVEN_SHARE)
+            }
             (Self::Report(time), Server::Sync | Server::Async) => time,
             (Self::Awaits(time), Server::Sync) => QUICK + time,
             (Self::Threaded(time), Server::Sync) => time,
@@ -170,6 +175,8 @@ pub(crate) const BOOT: Duration = Duration::from_secs(2);
 pub(crate) const QUICK: Duration = Duration::from_millis(5);
 /// What a quick request waits for under an async server.
 pub(crate) const IO: Duration = Duration::from_millis(20);
+/// How many requests of an uneven route take longer than the others.
+pub(crate) const UNEVEN_SHARE: f64 = 0.005;
 /// What the loop has to do before and after a thread's work.
 pub(crate) const TOUCH: Duration = Duration::from_micros(500);
 
@@ -283,6 +290,20 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         ..ORDINARY
     },
     Scenario {
+        name: "many-routes",
+        about: "twenty routes alike; one request in 200 keeps its worker 0.4 s, as ever",
+        routes: &TWENTY,
+        kills: Kills::Unjust,
+        ..ORDINARY
+    },
+    Scenario {
+        name: "many-outage",
+        about: "the same; the requests of one of them block 30 s each",
+        routes: &TWENTY,
+        fault: Fault::Blocks(&[SLOW], HANG),
+        ..ORDINARY
+    },
+    Scenario {
         name: "legit-1s",
         about: "0.5 % are reports of 1 s that block their worker, as ever",
         load: 0.4,
@@ -390,5 +411,13 @@ const ORDINARY: Scenario = Scenario {
     seeds: 2,
 };
 
+/// Alike; the second is the one that may be at fault.
+const TWENTY: [Route; 20] = {
+    let mut routes = [const { Route { share: 0.05, usual: UNEVEN, role: Role::Fast } }; 20];
+    routes[1].role = Role::Slow;
+    routes
+};
+
+const UNEVEN: Usual = Usual::Uneven(Duration::from_millis(400));
 const SLOW: RouteId = RouteId(1);
 const HANG: Duration = Duration::from_secs(30);

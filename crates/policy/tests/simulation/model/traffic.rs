@@ -2,7 +2,7 @@
 //!
 //! Drawn from a random stream of its own, so that every policy meets the same requests.
 
-use super::scenario::{END, FAULT, IO, OPENS, QUICK, Scenario, Server, Setup, TOUCH, Usual};
+use super::scenario::{END, FAULT, IO, OPENS, QUICK, Scenario, Server, Setup, TOUCH, UNEVEN_SHARE, Usual};
 use fastrand::Rng;
 use policy::{Moment, RouteId};
 use std::time::Duration;
@@ -60,9 +60,16 @@ impl<'a> Traffic<'a> {
 
     fn work(&mut self, usual: Usual) -> Work {
         let rng = &mut self.rng;
+        let usual = match usual {
+            Usual::Uneven(time) if rng.f64() < UNEVEN_SHARE => Usual::Report(time),
+            Usual::Uneven(_) => Usual::Quick,
+            usual => usual,
+        };
         let (first, between, last) = match (usual, self.setup.server) {
-            (Usual::Quick, Server::Sync) => (exponential(rng, QUICK), Between::Nothing, Duration::ZERO),
-            (Usual::Quick, Server::Async) => {
+            (Usual::Quick | Usual::Uneven(_), Server::Sync) => {
+                (exponential(rng, QUICK), Between::Nothing, Duration::ZERO)
+            }
+            (Usual::Quick | Usual::Uneven(_), Server::Async) => {
                 (exponential(rng, QUICK / 2), Between::Wait(IO), exponential(rng, QUICK / 2))
             }
             (Usual::Report(time), Server::Sync | Server::Async) => (time, Between::Nothing, Duration::ZERO),
