@@ -8,7 +8,6 @@
 
 use crate::arena::Key;
 use crate::event::{Action, Judgement, Signal};
-use crate::isolation::FULL_LOAD;
 use crate::pool::{Held, Place, Pool, Progress, Suspicion};
 use crate::standing::{Guilt, Standing};
 use crate::state::State;
@@ -59,13 +58,20 @@ impl Pool {
         let mut routes: Vec<RouteId> = blamed.iter().map(|witness| witness.held.request.route).collect();
         routes.sort_unstable();
         routes.dedup();
+        self.compare_charges(&mut routes);
+        blamed.retain(|witness| routes.contains(&witness.held.request.route));
+        let principal = most_suspicious(&blamed, heard).or(principal);
         for suspect in blamed.iter().map(|witness| witness.key).chain(principal.map(|witness| witness.key)) {
             if let Some(held) = self.leases.get_mut(suspect) {
                 held.suspicion = Suspicion::Suspect;
             }
         }
-        let guilt = if routes.len() == 1 { Guilt::Likely } else { Guilt::Possible };
         for route in &routes {
+            let guilt = match principal {
+                _ if routes.len() == 1 => Guilt::Likely,
+                Some(principal) if principal.held.request.route == *route => Guilt::Foremost,
+                Some(_) | None => Guilt::Possible,
+            };
             self.routes.page(*route).frozen += 1;
             let standing = self.routes.page(*route).standing.blamed(guilt, now);
             self.set_standing(*route, standing);
@@ -96,8 +102,68 @@ impl Pool {
                 worker.charge.routes.swap_remove(place);
                 self.routes.page(route).frozen -= 1;
                 self.counts.acquittals += 1;
+                self.narrow(slot);
             }
             self.rescue_bystanders(slot);
+        }
+    }
+
+    /// A route that may have stopped two workers, and is not asked for so often that it is everywhere, did it rather than
+    /// those that can have stopped only one of them. Leaves such routes alone in `routes`, the blame for one worker
+    /// more, and in that for the others.
+    fn compare_charges(&mut self, routes: &mut Vec<RouteId>) {
+        for index in 0..self.workers.len() {
+            let Worker { id, state, ref charge, .. } = self.workers[index];
+            let one_alone = routes.len() == 1 || charge.routes.len() == 1;
+            let is_telling =
+                |route: &&RouteId| routes.contains(route) && (one_alone || self.is_seldom(**route));
+            let again: Vec<RouteId> = charge.routes.iter().filter(is_telling).copied().collect();
+            if again.is_empty() || !matches!(state, State::Frozen { .. }) {
+                continue;
+            }
+            let all = std::mem::replace(&mut self.workers[index].charge.routes, again.clone());
+            for route in all.into_iter().filter(|route| !again.contains(route)) {
+                let page = self.routes.page(route);
+                page.frozen -= 1;
+                let standing = page.standing.cleared();
+                if page.frozen == 0 {
+                    self.set_standing(route, standing);
+                }
+            }
+            self.narrow(id.slot);
+            self.rescue_bystanders(id.slot);
+            *routes = again;
+        }
+    }
+
+    /// Whether it would be a coincidence that requests of this route were before a worker when it fell silent.
+    fn is_seldom(&self, route: RouteId) -> bool {
+        let rate = self.routes.known(route).map_or(0.0, |page| page.rate());
+        let workers = f64::from(self.config.workers.get());
+        rate / workers * (SETTLED + SAME_TURN).as_secs_f64() < SELDOM
+    }
+
+    /// Fewer routes than before may have stopped this frozen worker: what is held against requests of the others is
+    /// dropped, and if one route is left, it did.
+    fn narrow(&mut self, slot: Slot) {
+        let worker = &self.workers[slot.index()];
+        let (heard, routes) = (worker.heard, worker.charge.routes.clone());
+        let mut blamed: Vec<Witness> = Vec::new();
+        for witness in self.witnesses(slot) {
+            if routes.contains(&witness.held.request.route) {
+                blamed.extend((witness.held.suspicion == Suspicion::Suspect).then_some(witness));
+            } else if !routes.is_empty()
+                && let Some(held) = self.leases.get_mut(witness.key)
+            {
+                held.suspicion = Suspicion::None;
+            }
+        }
+        if let Some(principal) = most_suspicious(&blamed, heard) {
+            self.workers[slot.index()].charge.principal = Some(principal.key);
+        }
+        if let [route] = routes[..] {
+            let standing = self.routes.page(route).standing.left_over();
+            self.set_standing(route, standing);
         }
     }
 
@@ -173,7 +239,7 @@ impl Pool {
                 }
             }
         }
-        if frozen_for >= HURRY_AFTER && self.is_not_worth_waiting_for(slot, frozen_for) {
+        if frozen_for >= HURRY_AFTER && self.is_not_worth_waiting_for(slot, frozen_for, now) {
             self.step(slot, Step::GiveUp, now);
         }
     }
@@ -215,13 +281,14 @@ impl Pool {
     fn rescue_bystanders(&mut self, slot: Slot) -> u32 {
         let silence = self.silence_of(slot);
         let Worker { id, ref charge, .. } = self.workers[slot.index()];
-        let principal = charge.principal;
+        let Charge { principal, routes } = charge.clone();
         let witnesses = self.witnesses(slot);
         let mut rescued = 0;
         for Witness { key, held, part } in witnesses {
             let acquitted =
                 self.routes.known(held.request.route).is_some_and(|page| page.last_success > silence);
-            let innocent = principal != Some(key) && (acquitted || part == Part::Unread);
+            let cleared = part == Part::Prime && !routes.contains(&held.request.route);
+            let innocent = principal != Some(key) && (acquitted || cleared || part == Part::Unread);
             if innocent && self.send_again(LeaseId { worker: id, key }) {
                 rescued += 1;
             }
@@ -269,7 +336,7 @@ impl Pool {
 
     /// Whether a frozen worker holds nothing that is worth its memory and place any more, while too few others serve
     /// and none is on its way.
-    fn is_not_worth_waiting_for(&self, slot: Slot, frozen_for: Duration) -> bool {
+    fn is_not_worth_waiting_for(&self, slot: Slot, frozen_for: Duration, now: Moment) -> bool {
         // Where a busy worker cannot be told from a frozen one, a route that nobody knows yet may just be slow.
         let stranger =
             |held: &Held| self.routes.known(held.request.route).is_none_or(|page| page.p99().is_none());
@@ -295,10 +362,9 @@ impl Pool {
             let given_up = frozen_for >= self.config.freeze.restart_after / 2;
             return given_up && workers > 1 && !self.may_surge() && changing < workers.div_ceil(2);
         }
-        let short = f64::from(live) < self.routes.need() / FULL_LOAD;
         let mut held = self.leases.iter(&worker.active).chain(self.leases.iter(&worker.parked));
         let lost = |held: &Held| held.suspicion == Suspicion::Suspect || held.progress == Progress::SentAgain;
-        short && changing == 0 && !self.may_surge() && held.all(|(_, held)| lost(held))
+        self.is_short(now) && changing == 0 && !self.may_surge() && held.all(|(_, held)| lost(held))
     }
 
     /// Turns away whoever waits for this route.
@@ -370,6 +436,9 @@ const SETTLED: Duration = Duration::from_millis(20);
 
 /// What is sent within this time of each other may be begun in the same turn of an event loop.
 const SAME_TURN: Duration = Duration::from_millis(50);
+
+/// So many requests in the time in which they would be suspects are few.
+const SELDOM: f64 = 0.7;
 
 /// Who waits for a route whose worker is frozen for so long waits in vain.
 const LOST_AFTER: Duration = Duration::from_secs(5);

@@ -7,7 +7,7 @@ use crate::event::{Action, StandingReport};
 use crate::pool::{Held, Place, Pool, Progress, Suspicion};
 use crate::queue::Waiting;
 use crate::route::{Overdue, Route};
-use crate::standing::{Guilt, Leave, Standing};
+use crate::standing::{Guilt, LONGEST_GAP, Leave, Standing};
 use crate::state::State;
 use crate::worker::Worker;
 use crate::{
@@ -42,9 +42,13 @@ impl Pool {
                     // Frozen workers say nothing about it: it may show on one of the others what it does.
                     Guilt::Possible => on_frozen + 1,
                     // A second worker may tell an accident from a habit.
-                    Guilt::Likely if on_frozen == 1 && self.can_risk_one(request.route, live) => 2,
-                    Guilt::Likely if self.routes.share(request.route) < DOMINANT => 1,
-                    Guilt::Likely | Guilt::Finishes => self.reserve(request.route, live),
+                    Guilt::Foremost | Guilt::Likely
+                        if on_frozen == 1 && self.can_risk_one(request.route, live) =>
+                    {
+                        2
+                    }
+                    Guilt::Foremost | Guilt::Likely if self.routes.share(request.route) < DOMINANT => 1,
+                    Guilt::Foremost | Guilt::Likely | Guilt::Finishes => self.reserve(request.route, live),
                 };
                 match holds.cmp(&most) {
                     Ordering::Less => Leave::Any,
@@ -53,7 +57,7 @@ impl Pool {
                 }
             }
             Standing::Quarantined { next_canary, .. } => {
-                if holds == 0 && now >= next_canary {
+                if holds == 0 && now >= next_canary && self.can_send_canary(live, next_canary, now) {
                     Leave::Canary
                 } else {
                     Leave::Refused(Shed::RouteQuarantined, next_canary.since(now))
@@ -101,9 +105,10 @@ impl Pool {
 
     /// Whether several routes are under suspicion of what one of them does. One request at a time tells them apart.
     pub(crate) fn is_in_doubt(&self) -> bool {
-        self.routes
-            .all()
-            .any(|(_, page)| matches!(page.standing, Standing::Confined { guilt: Guilt::Possible, .. }))
+        let in_doubt = |page: &Route| {
+            matches!(page.standing, Standing::Confined { guilt: Guilt::Possible | Guilt::Foremost, .. })
+        };
+        self.routes.all().any(|(_, page)| in_doubt(page))
     }
 
     /// Whether there is nobody to keep workers for: one route is nearly all there is.
@@ -123,6 +128,15 @@ impl Pool {
     fn can_risk_one(&self, route: RouteId, live: u32) -> bool {
         let is_quiet = self.routes.need_of_others(route) < QUIET;
         self.reserve(route, live) >= 2 || is_quiet && (live >= 2 || self.may_surge())
+    }
+
+    /// Whether now is the time to see if a quarantined route is well again, which may cost a worker. It need not be now,
+    /// but some day.
+    fn can_send_canary(&self, live: u32, due: Moment, now: Moment) -> bool {
+        let workers = u32::from(self.config.workers.get());
+        let is_spared = f64::from(live.saturating_sub(1)) >= self.routes.need() / FULL_LOAD;
+        let is_whole = is_spared || live >= workers;
+        is_whole && !self.is_short(now) || now.since(due) >= LONGEST_GAP
     }
 
     /// Whether a route keeps within its reserve even while nothing is wrong: a minor one, which loses little by it, and

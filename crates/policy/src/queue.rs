@@ -174,6 +174,11 @@ impl Queue {
         self.oldest_entry().map_or(Duration::ZERO, |(_, since)| now.since(since))
     }
 
+    /// How long the oldest of those has waited who wait for any worker.
+    pub(crate) fn line_waits(&self, now: Moment) -> Duration {
+        self.arena.front(&self.line).map_or(Duration::ZERO, |(_, waiting)| now.since(waiting.since))
+    }
+
     fn oldest_entry(&self) -> Option<(Key, Moment)> {
         let chains = [&self.urgent, &self.line].into_iter().chain(self.aside.values());
         let fronts = chains.filter_map(|chain| self.arena.front(chain));

@@ -232,6 +232,11 @@ impl Route {
         self.times.p99
     }
 
+    /// Completions a second.
+    pub(crate) fn rate(&self) -> f64 {
+        self.rate
+    }
+
     /// Whether nearly all of its requests are answered before others would be parked.
     pub(crate) fn is_quick(&self) -> bool {
         self.times.p99.is_some_and(|p99| p99 < PARK_AFTER)

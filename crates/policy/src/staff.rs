@@ -95,7 +95,7 @@ impl Pool {
     /// Frozen, and for so long that it is worth a boot.
     fn is_set_aside(&self, worker: &Worker, now: Moment) -> bool {
         matches!(worker.state, State::Frozen { .. })
-            && (now.since(worker.entered) >= SURGE_AFTER || self.is_short())
+            && (now.since(worker.entered) >= SURGE_AFTER || self.is_short(now))
     }
 
     /// Ends replacements once as many workers serve without them as are wanted.
@@ -118,10 +118,13 @@ impl Pool {
         }
     }
 
-    /// Whether those who serve are fewer than what is asked for needs.
-    pub(crate) fn is_short(&self) -> bool {
+    /// Whether those who serve are fewer than what is asked for needs: by what was done lately, or by what waits. A pool
+    /// that has too much to do does no more than it can.
+    pub(crate) fn is_short(&self, now: Moment) -> bool {
         let live = self.rotation.open();
-        live == 0 || f64::from(live) < self.routes.need() / FULL_LOAD
+        live == 0
+            || f64::from(live) < self.routes.need() / FULL_LOAD
+            || self.queue.line_waits(now) >= LONG_WAIT
     }
 
     pub(crate) fn start_due(&mut self, now: Moment) {
@@ -140,7 +143,9 @@ impl Pool {
     pub(crate) fn may_start(&self) -> bool {
         let starting =
             self.workers.iter().filter(|worker| matches!(worker.state, State::Starting { .. })).count();
-        self.stage == Stage::Booting || starting < usize::from(self.config.workers.get().div_ceil(2))
+        self.stage == Stage::Booting
+            || self.rotation.open() == 0
+            || starting < usize::from(self.config.workers.get().div_ceil(2))
     }
 
     pub(crate) fn give_up_if_hopeless(&mut self, now: Moment) {
@@ -159,3 +164,6 @@ impl Pool {
 
 /// A worker that is frozen for longer is not merely busy with something that ends soon.
 const SURGE_AFTER: Duration = Duration::from_secs(2);
+
+/// Who waits for so long in the line for any worker does so because they are too few.
+const LONG_WAIT: Duration = Duration::from_millis(500);

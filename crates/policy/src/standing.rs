@@ -27,8 +27,10 @@ pub(crate) enum Standing {
 /// How sure it is that requests of a route freeze workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Guilt {
-    /// Other routes may have done it as well.
+    /// Other routes may have done it as well, one of them rather than this.
     Possible,
+    /// Other routes may have done it as well, but the request that looks most like it is of this one.
+    Foremost,
     /// No other route was there.
     Likely,
     /// They do, and come to their end: it is slow in a bad way, but it works.
@@ -73,13 +75,36 @@ impl Standing {
             (Self::Confined { since, guilt: Guilt::Likely }, Guilt::Likely) if now.since(since) < MEMORY => {
                 Self::Quarantined { next_canary: now + FIRST_GAP, gap: FIRST_GAP }
             }
-            (Self::Confined { guilt: Guilt::Possible, .. }, Guilt::Possible | Guilt::Likely) => {
-                Self::Confined { since: now, guilt }
-            }
+            (
+                Self::Confined { guilt: Guilt::Possible | Guilt::Foremost, .. },
+                Guilt::Possible | Guilt::Foremost | Guilt::Likely,
+            ) => Self::Confined { since: now, guilt },
             (Self::Confined { guilt, .. }, _) => Self::Confined { since: now, guilt },
             (Self::Quarantined { next_canary, gap }, _) => {
                 Self::Quarantined { next_canary: next_canary.max(now + gap), gap }
             }
+        }
+    }
+
+    /// All other routes that may have done it are acquitted.
+    pub(crate) fn left_over(self) -> Self {
+        match self {
+            Self::Confined { since, guilt: Guilt::Possible | Guilt::Foremost } => {
+                Self::Confined { since, guilt: Guilt::Likely }
+            }
+            Self::Good
+            | Self::Confined { guilt: Guilt::Likely | Guilt::Finishes, .. }
+            | Self::Quarantined { .. } => self,
+        }
+    }
+
+    /// Another route did it.
+    pub(crate) fn cleared(self) -> Self {
+        match self {
+            Self::Confined { guilt: Guilt::Possible | Guilt::Foremost, .. } => Self::Good,
+            Self::Good
+            | Self::Confined { guilt: Guilt::Likely | Guilt::Finishes, .. }
+            | Self::Quarantined { .. } => self,
         }
     }
 
@@ -90,7 +115,7 @@ impl Standing {
                 Self::Quarantined { next_canary: now + FIRST_GAP, gap: FIRST_GAP }
             }
             Self::Good
-            | Self::Confined { guilt: Guilt::Possible | Guilt::Finishes, .. }
+            | Self::Confined { guilt: Guilt::Possible | Guilt::Foremost | Guilt::Finishes, .. }
             | Self::Quarantined { .. } => self,
         }
     }
@@ -137,4 +162,4 @@ pub(crate) enum Leave {
 const MEMORY: Duration = Duration::from_secs(60);
 
 const FIRST_GAP: Duration = Duration::from_secs(5);
-const LONGEST_GAP: Duration = Duration::from_secs(60);
+pub(crate) const LONGEST_GAP: Duration = Duration::from_secs(60);

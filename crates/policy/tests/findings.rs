@@ -4,7 +4,7 @@ mod story;
 
 use policy::{
     Action, Admission, Event, Exit, Fate, LeaseId, Outcome, Phase, PoolConfig, Replay, Request, RouteId,
-    RouteStanding, Share, Shed, Signal, Urgency,
+    RouteStanding, Share, Shed, Signal, Urgency, WorkerId,
 };
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -20,7 +20,7 @@ fn serving(workers: u16, change: impl FnOnce(&mut PoolConfig)) -> Story {
 
 impl Story {
     /// Answers the probes that are asked for, of all workers but this one, until the time has passed.
-    fn pass_alive(&mut self, millis: u64, but: &[policy::WorkerId]) {
+    fn pass_alive(&mut self, millis: u64, but: &[WorkerId]) {
         for _ in 0..millis / 10 {
             self.pass(10);
             let probes: Vec<_> = self
@@ -237,6 +237,81 @@ fn the_last_worker_is_not_risked_for_a_route_that_may_freeze_it_where_none_can_b
     let unlucky = story.lease(get(1, 1));
     story.pass_alive(2_000, &[unlucky.worker]);
     assert!(matches!(story.admit(get(1, 2)), Admission::Queued(_)));
+}
+
+/// Requests of three routes were before a worker when it fell silent. One route after the other is answered elsewhere.
+#[test]
+fn of_several_suspects_the_most_likely_one_waits_until_the_others_have_shown_that_they_are_well() {
+    let mut story = serving(4, |_| {});
+    story.warm_busily(&[1, 2, 3, 4, 5]);
+    let frozen = story.freeze_one_with(&[11, 12, 13], &[]);
+    assert!(matches!(story.admit(RouteId(11)), Admission::Queued(_)), "the first that it was given");
+    for innocent in [12, 13] {
+        let lease = story.lease(RouteId(innocent));
+        assert_ne!(lease.worker, frozen);
+        story.release(lease, Outcome::Completed);
+        assert_eq!(story.standing(innocent), RouteStanding::Good);
+    }
+    // What is left over is what stopped it: nobody else is let near a worker, and in the end it is turned away.
+    assert!(matches!(story.admit(RouteId(11)), Admission::Queued(_)));
+    story.pass_alive(6_000, &[frozen]);
+    assert_eq!(story.standing(11), RouteStanding::Quarantined);
+}
+
+/// Each of two frozen workers had requests of a route of its own, and both had one of route 12.
+#[test]
+fn the_route_that_two_frozen_workers_have_in_common_did_it() {
+    let mut story = serving(4, |_| {});
+    story.warm_busily(&[1, 2, 3, 4, 5]);
+    let first = story.freeze_one_with(&[11, 12], &[]);
+    story.asked.clear();
+    story.freeze_one_with(&[13, 12], &[first]);
+    assert_eq!(story.standing(11), RouteStanding::Good);
+    assert_eq!(story.standing(13), RouteStanding::Good);
+    assert_eq!(story.standing(12), RouteStanding::Quarantined);
+    // What the others wait for there is asked of the workers that are left.
+    let rescued = story.asked.iter().filter_map(|action| match action {
+        Action::Rescue(lease) => Some(*lease),
+        _ => None,
+    });
+    let rescued: Vec<LeaseId> = rescued.collect();
+    assert_eq!(rescued.len(), 2, "one of route 11, one of route 13");
+    for lease in rescued {
+        assert!(story.pool.rescue(get(11, 7).after(Fate::Froze, lease.worker), lease, story.now).is_some());
+    }
+}
+
+/// A canary may cost a worker. While those that are left are too few, the others need it more.
+#[test]
+fn a_quarantined_route_gets_no_canary_while_the_pool_is_short_of_workers() {
+    let mut story = serving(4, |_| {});
+    story.warm_busily(&[1, 2, 3, 4, 5]);
+    let frozen = story.freeze_one_with(&[11], &[]);
+    story.pass_alive(6_000, &[frozen]);
+    assert_eq!(story.standing(11), RouteStanding::Quarantined);
+    // It ends, and does not come back at once.
+    story.tell(Event::Exited(frozen, Exit::Code(1)));
+    story.pass_alive(20_000, &[frozen]);
+    assert!(
+        matches!(story.admit(RouteId(11)), Admission::Shed(_)),
+        "three workers have to do what needs four"
+    );
+    for worker in story.spawned() {
+        story.tell(Event::Ready(worker));
+    }
+    assert!(matches!(story.admit(RouteId(11)), Admission::Assigned(_)));
+}
+
+/// Half of a pool boots at once, out of consideration for the other half. If that is frozen, it needs none.
+#[test]
+fn where_nobody_serves_all_replacements_boot_at_once() {
+    let mut story = Story::serving(2, |_| {});
+    story.warm(&[1, 2]);
+    for _ in 0..2 {
+        story.lease(RouteId(1));
+    }
+    story.pass(3_000);
+    assert_eq!(story.spawned().len(), 2);
 }
 
 /// The same with the app's own health check: an orchestrator would end the container.
@@ -477,6 +552,41 @@ fn a_replacement_that_is_frozen_is_ended_in_its_time_although_it_is_not_wanted_a
 }
 
 impl Story {
+    /// Quick requests of these routes that keep each of the workers busy for most of the time.
+    fn warm_busily(&mut self, routes: &[u32]) {
+        self.warm(routes);
+        let workers: Vec<_> = self.pool.workers().map(|worker| worker.id).collect();
+        for worker in workers {
+            self.tell(Event::Busy(worker, Share(700)));
+        }
+        for _ in 0..4_000 {
+            for route in routes {
+                let lease = self.lease(RouteId(*route));
+                self.pass(5);
+                self.release(lease, Outcome::Completed);
+            }
+        }
+    }
+
+    /// One request of each of these routes at each worker. Those of one worker stay without an answer until it is
+    /// frozen; and it is not the only one, if `others` are as well.
+    fn freeze_one_with(&mut self, routes: &[u32], others: &[WorkerId]) -> WorkerId {
+        let open = self.pool.workers().filter(|worker| worker.phase == Phase::Serving).count();
+        let held: Vec<LeaseId> = routes
+            .iter()
+            .flat_map(|route| vec![*route; open])
+            .map(|route| self.lease(get(route, 7)))
+            .collect();
+        let frozen = held[0].worker;
+        self.pass(5);
+        for lease in held.iter().filter(|lease| lease.worker != frozen) {
+            self.release(*lease, Outcome::Completed);
+        }
+        self.pass_alive(500, &[others, &[frozen]].concat());
+        assert_eq!(self.phase(frozen.slot.0), Phase::Frozen);
+        frozen
+    }
+
     /// A quick request every 200 ms.
     fn warm_quietly(&mut self) {
         for request in 0..250 {
