@@ -388,7 +388,7 @@ fn flags_win_over_the_environment_over_the_file_over_the_defaults() {
     assert_eq!(row(&report, "pools.a.queue.limit"), "pools.a.queue.limit 3 (default 1024) --queue-limit");
     assert_eq!(
         row(&report, "pools.a.max_in_flight"),
-        "pools.a.max_in_flight 2 (default 64) ANTIFREEZE_MAX_IN_FLIGHT"
+        "pools.a.max_in_flight 2 (default auto) ANTIFREEZE_MAX_IN_FLIGHT"
     );
 }
 

@@ -6,7 +6,7 @@ use super::settings::{Row, choose, join, or_processors, show_count};
 use super::word::{Auto, Text};
 use crate::units::show_duration;
 use logs::Log;
-use policy::{Isolation, PoolConfig};
+use policy::{Isolation, MaxInFlight, PoolConfig};
 use proxy::{RescueScope, Routing};
 use std::num::NonZeroU16;
 use std::path::PathBuf;
@@ -110,7 +110,13 @@ impl Pool {
         choose(&mut self.rescue, given.rescue.map(|rescue| rescue.0));
         let policy = &mut self.policy;
         choose(&mut policy.workers, given.workers.map(|workers| or_processors(workers.0, processors)));
-        choose(&mut policy.max_in_flight, given.max_in_flight.map(|most| most.0));
+        choose(
+            &mut policy.max_in_flight,
+            given.max_in_flight.map(|most| match most {
+                Auto::Auto => MaxInFlight::Auto,
+                Auto::Is(most) => MaxInFlight::Fixed(most.0),
+            }),
+        );
         choose(&mut policy.spare, given.spare.map(|spare| spare.0));
         choose(&mut policy.surge, given.surge.map(|surge| surge.0));
         choose(&mut policy.isolation, given.isolation.map(|isolation| isolation.0));
@@ -163,7 +169,7 @@ impl Pool {
         };
         let rows = [
             ("pool.workers", show_count(policy.workers, processors)),
-            ("pool.max_in_flight", policy.max_in_flight.to_string()),
+            ("pool.max_in_flight", show_max_in_flight(policy.max_in_flight)),
             ("pool.spare", policy.spare.to_string()),
             ("pool.surge", policy.surge.to_string()),
             ("pool.isolation", show_isolation(policy.isolation).to_owned()),
@@ -197,6 +203,13 @@ impl Pool {
 
     fn key(&self, id: &str) -> Key {
         Key::of_pool(&self.name, id)
+    }
+}
+
+fn show_max_in_flight(most: MaxInFlight) -> String {
+    match most {
+        MaxInFlight::Auto => "auto".to_owned(),
+        MaxInFlight::Fixed(most) => most.to_string(),
     }
 }
 

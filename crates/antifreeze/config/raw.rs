@@ -190,9 +190,9 @@ pub(crate) struct Pool {
     /// How many workers; auto: one a processor
     #[arg(long = "workers", id = "pool.workers", value_name = "N")]
     pub(crate) workers: Option<Workers>,
-    /// Requests one worker may hold at once; 1 for a worker that serves one at a time
+    /// Requests one worker may hold at once; auto: as many as leave it quick; 1: it serves one at a time
     #[arg(long = "max-in-flight", id = "pool.max_in_flight", value_name = "N")]
-    pub(crate) max_in_flight: Option<Number<NonZeroU32, 1, 1_000_000>>,
+    pub(crate) max_in_flight: Option<Auto<Number<NonZeroU32, 1, 1_000_000>>>,
     /// Booted workers in reserve, which step in for those that freeze or die
     #[arg(long = "spare", id = "pool.spare", value_name = "N")]
     pub(crate) spare: Option<Number<u16, 0, 16>>,

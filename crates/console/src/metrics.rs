@@ -137,7 +137,7 @@ fn truth(holds: bool) -> f64 {
     f64::from(u8::from(holds))
 }
 
-static FAMILIES: [Family; 13] = [
+static FAMILIES: [Family; 14] = [
     gauge(
         "antifreeze_worker_up",
         "Whether the worker is in rotation (serving).",
@@ -159,6 +159,11 @@ static FAMILIES: [Family; 13] = [
         "antifreeze_worker_parked",
         "Requests the worker holds that wait on it while it is known to live, or that stream.",
         Values::Worker(|worker| f64::from(worker.parked)),
+    ),
+    gauge(
+        "antifreeze_worker_cap",
+        "Requests that are not parked that the worker may hold now.",
+        Values::Worker(|worker| f64::from(worker.cap)),
     ),
     gauge(
         "antifreeze_worker_oldest_request_seconds",

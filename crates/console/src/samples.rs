@@ -40,6 +40,7 @@ fn worker(slot: u16, phase: Phase) -> WorkerStatus {
         since: Duration::from_millis(90_250),
         in_flight: 3,
         parked: 1,
+        cap: 64,
         oldest_request: Duration::from_millis(250),
         restarts: RestartReason::ALL
             .iter()

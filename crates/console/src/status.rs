@@ -87,6 +87,9 @@ pub struct WorkerEntry {
     pub in_flight: u32,
     /// Requests it holds that are known to wait on a live worker, or that stream.
     pub parked: u32,
+    /// How many requests that are not parked it may hold now; 0 if that is not told.
+    #[serde(default)]
+    pub cap: u32,
     /// The age in milliseconds of its oldest request that is not parked; 0 if there is none.
     #[serde(default)]
     pub oldest_request_ms: u64,
@@ -155,6 +158,7 @@ impl From<&WorkerStatus> for WorkerEntry {
             since_ms: milliseconds(worker.since),
             in_flight: worker.in_flight,
             parked: worker.parked,
+            cap: worker.cap,
             oldest_request_ms: milliseconds(worker.oldest_request),
             restarts: worker.restarts_total(),
             restarts_by_reason: worker

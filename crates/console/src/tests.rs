@@ -113,12 +113,12 @@ async fn the_status_document_keeps_its_keys() {
             "workers": [
                 {
                     "slot": 1, "life": 17, "pid": 4001, "address": "unix:/run/web/1.sock", "state": "serving",
-                    "since_ms": 90_250, "in_flight": 3, "parked": 1, "oldest_request_ms": 250, "restarts": 4,
+                    "since_ms": 90_250, "in_flight": 3, "parked": 1, "cap": 64, "oldest_request_ms": 250, "restarts": 4,
                     "restarts_by_reason": reasons(1), "frozen_total": 2, "wanted": true, "reserve": false,
                 },
                 {
                     "slot": 2, "life": 17, "pid": null, "address": null, "state": "waiting",
-                    "since_ms": 90_250, "in_flight": 3, "parked": 1, "oldest_request_ms": 250, "restarts": 8,
+                    "since_ms": 90_250, "in_flight": 3, "parked": 1, "cap": 64, "oldest_request_ms": 250, "restarts": 8,
                     "restarts_by_reason": reasons(2), "frozen_total": 2, "wanted": true, "reserve": false,
                 },
             ],
@@ -160,6 +160,7 @@ async fn the_exposition_follows_the_conventions() {
         (r#"antifreeze_worker_state{pool="web",slot="6",state="serving"}"#, 0.0),
         (r#"antifreeze_worker_in_flight{pool="web",slot="1"}"#, 3.0),
         (r#"antifreeze_worker_parked{pool="web",slot="1"}"#, 1.0),
+        (r#"antifreeze_worker_cap{pool="web",slot="1"}"#, 64.0),
         (r#"antifreeze_worker_oldest_request_seconds{pool="web",slot="1"}"#, 0.25),
         (r#"antifreeze_worker_restarts_total{pool="web",slot="2",reason="frozen"}"#, 2.0),
         (r#"antifreeze_worker_freezes_total{pool="web",slot="8"}"#, 2.0),
@@ -187,8 +188,8 @@ async fn clients_cannot_add_series() {
     }
     let after = Exposition::parse(&api.get("/metrics").await.body);
     assert_eq!(before.series.keys().collect::<Vec<_>>(), after.series.keys().collect::<Vec<_>>());
-    // 1 worker: 9 states, 4 reasons, 5 more; its pool: 7 reasons to shed, 8 decisions, 2 standings, 3 more; the process: 5.
-    assert_eq!(after.series.len(), 9 + 4 + 5 + 7 + 8 + 2 + 3 + 5);
+    // 1 worker: 9 states, 4 reasons, 6 more; its pool: 7 reasons to shed, 8 decisions, 2 standings, 3 more; the process: 5.
+    assert_eq!(after.series.len(), 9 + 4 + 6 + 7 + 8 + 2 + 3 + 5);
 }
 
 #[tokio::test]

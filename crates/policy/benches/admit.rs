@@ -3,7 +3,7 @@
 //! `cargo bench -p policy` prints one line a pool: the median of many rounds, in nanoseconds for one pair of calls.
 //! Both run under the pool's lock, once for every request of the service.
 
-use policy::{Action, Admission, Event, LeaseId, Moment, Outcome, Pool, PoolConfig, RouteId};
+use policy::{Action, Admission, Event, LeaseId, MaxInFlight, Moment, Outcome, Pool, PoolConfig, RouteId};
 use std::hint::black_box;
 use std::num::{NonZeroU16, NonZeroU32};
 use std::time::{Duration, Instant};
@@ -24,7 +24,7 @@ fn main() {
 /// A pool all of whose workers serve, and have for longer than their ramp takes.
 fn serving_pool(workers: u16) -> (Pool, Moment) {
     let mut config = PoolConfig::new(NonZeroU16::new(workers).expect("not zero"));
-    config.max_in_flight = NonZeroU32::new(64).expect("not zero");
+    config.max_in_flight = MaxInFlight::Fixed(NonZeroU32::new(64).expect("not zero"));
     let mut pool = Pool::new(config, Moment::default());
     while let Some(action) = pool.poll_action() {
         if let Action::Spawn(worker) = action {

@@ -1,5 +1,6 @@
 //! The knobs of one pool, parsed and in range: below this line there is nothing left to check.
 
+use crate::cap;
 use std::num::{NonZeroU16, NonZeroU32};
 use std::time::Duration;
 
@@ -8,9 +9,8 @@ use std::time::Duration;
 pub struct PoolConfig {
     /// How many workers are wanted.
     pub workers: NonZeroU16,
-    /// Requests one worker may hold at once ("maxconn" of HAProxy); parked ones are not counted. 1 for a worker
-    /// that serves one request at a time.
-    pub max_in_flight: NonZeroU32,
+    /// Requests one worker may hold at once ("maxconn" of HAProxy); parked ones are not counted.
+    pub max_in_flight: MaxInFlight,
     /// The one queue in front of all workers.
     pub queue: QueueConfig,
     /// When a silent worker is suspected, frozen, killed.
@@ -27,6 +27,25 @@ pub struct PoolConfig {
     pub surge: u16,
 }
 
+/// How many requests one worker may hold at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MaxInFlight {
+    /// As many as leave its event loop quick.
+    Auto,
+    /// So many; 1 for a worker that serves one request at a time.
+    Fixed(NonZeroU32),
+}
+
+impl MaxInFlight {
+    /// How many a worker may hold that has just started.
+    pub fn first(self) -> u32 {
+        match self {
+            Self::Auto => cap::FIRST,
+            Self::Fixed(most) => most.get(),
+        }
+    }
+}
+
 /// Whether routes are kept from taking every worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Isolation {
@@ -39,7 +58,7 @@ pub enum Isolation {
 impl PoolConfig {
     /// Whether a worker at work cannot answer anything else, its probe included.
     pub fn serves_one_at_a_time(&self) -> bool {
-        self.max_in_flight.get() == 1
+        self.max_in_flight == MaxInFlight::Fixed(NonZeroU32::MIN)
     }
 
     /// Whether threads of a worker may all be taken while its event loop answers, and that is looked for.
@@ -61,7 +80,7 @@ impl PoolConfig {
     pub fn new(workers: NonZeroU16) -> Self {
         Self {
             workers,
-            max_in_flight: NonZeroU32::MIN.saturating_add(63),
+            max_in_flight: MaxInFlight::Auto,
             queue: QueueConfig { limit: 1024, timeout: Duration::from_secs(10) },
             freeze: FreezeConfig {
                 suspect_after: Duration::from_millis(250),

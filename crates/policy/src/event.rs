@@ -11,8 +11,9 @@ pub enum Event {
     Ready(WorkerId),
     /// There is no process: the spawn failed.
     SpawnFailed(WorkerId),
-    /// The probe of this worker was answered, by whatever status, or by closing the connection it had accepted.
-    ProbeAnswered(WorkerId),
+    /// The latest probe of this worker was answered, by whatever status, or by closing the connection it had accepted; so
+    /// long after it was asked.
+    ProbeAnswered(WorkerId, Duration),
     /// The probe of this worker found no connection.
     ProbeFailed(WorkerId),
     /// The worker's process ended.

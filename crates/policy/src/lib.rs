@@ -9,6 +9,7 @@
 mod arena;
 mod blame;
 mod budget;
+mod cap;
 mod clog;
 mod config;
 mod event;
@@ -27,7 +28,7 @@ mod standing;
 mod state;
 mod worker;
 
-pub use config::{FreezeConfig, Isolation, PoolConfig, QueueConfig, StartConfig, StopConfig};
+pub use config::{FreezeConfig, Isolation, MaxInFlight, PoolConfig, QueueConfig, StartConfig, StopConfig};
 pub use event::{Action, Event, Exit, Judgement, Report, Share, Signal, StandingReport, Why};
 pub use id::{LeaseId, RouteId, Slot, TicketId, WorkerId};
 pub use moment::Moment;

@@ -162,6 +162,8 @@ pub struct WorkerView {
     pub in_flight: u32,
     /// How many of them are parked.
     pub parked: u32,
+    /// How many of the others it may hold.
+    pub cap: u32,
     /// When the oldest request that is not parked was sent.
     pub oldest: Option<Moment>,
     /// Restarts of the slot.
@@ -176,7 +178,7 @@ impl Pool {
         let slots = config.slots();
         let mut pool = Self {
             workers: (0..slots).map(|slot| Worker::new(Slot(slot), now)).collect(),
-            rotation: Rotation::new(usize::from(slots), config.max_in_flight.get(), config.start.ramp),
+            rotation: Rotation::new(usize::from(slots), config.max_in_flight.first(), config.start.ramp),
             queue: Queue::new(config.queue),
             routes: Routes::new(usize::from(slots), now),
             leases: Arena::new(),
@@ -391,8 +393,18 @@ impl Pool {
         match event {
             Event::Ready(id) => self.step_if_alive(id, Step::Ready, now),
             Event::SpawnFailed(id) => self.step_if_alive(id, Step::SpawnFailed, now),
-            Event::ProbeAnswered(id) => self.step_if_alive(id, Step::ProbeAnswered, now),
-            Event::ProbeFailed(id) => self.step_if_alive(id, Step::ProbeFailed, now),
+            Event::ProbeAnswered(id, lag) => {
+                if self.is_alive(id) {
+                    self.measured(id.slot, lag);
+                    self.step(id.slot, Step::ProbeAnswered, now);
+                }
+            }
+            Event::ProbeFailed(id) => {
+                if self.is_alive(id) {
+                    self.workers[id.slot.index()].lag.give_up();
+                    self.step(id.slot, Step::ProbeFailed, now);
+                }
+            }
             Event::Exited(id, exit) => {
                 if self.is_alive(id) {
                     self.mourn(id.slot, exit, now);
@@ -463,6 +475,7 @@ impl Pool {
             reserve: worker.duty == Duty::Reserve,
             in_flight: worker.in_flight(),
             parked: worker.parked.len(),
+            cap: self.rotation.cap(worker.id.slot),
             oldest: self.leases.front(&worker.active).map(|(_, held)| held.sent),
             restarts: worker.restarts,
             frozen_total: worker.frozen_total,
@@ -528,13 +541,14 @@ impl Pool {
     }
 
     fn park_old(&mut self, slot: Slot, now: Moment) {
-        let Worker { id, active, .. } = &self.workers[slot.index()];
-        let worker = *id;
+        let worker = &self.workers[slot.index()];
+        let (active, after) = (&worker.active, worker.lag.park_after(now));
+        let worker = worker.id;
         // Nearly always the first one is too young, and nothing is collected.
         let old: Vec<LeaseId> = self
             .leases
             .iter(active)
-            .take_while(|(_, held)| now.since(held.sent) >= PARK_AFTER)
+            .take_while(|(_, held)| now.since(held.sent) >= after)
             .filter(|(_, held)| self.waits(slot, held))
             .map(|(key, _)| LeaseId { worker, key })
             .collect();
@@ -687,6 +701,7 @@ impl Pool {
         self.muster(now);
         self.start_due(now);
         self.grant(now);
+        self.ask_for_lag(now);
         if self.stage == Stage::Ending {
             self.reject_all(Shed::Stopping, now);
         } else if !self.workers.iter().any(Worker::gives_hope) {
@@ -694,7 +709,8 @@ impl Pool {
         }
         self.give_up_if_hopeless(now);
         let deadlines = (0..self.workers.len()).filter_map(|index| self.deadline(index));
-        self.timeout = deadlines.chain(self.queue.deadline()).min();
+        let lags = self.workers.iter().filter_map(|worker| self.lag_due(worker));
+        self.timeout = deadlines.chain(lags).chain(self.queue.deadline()).min();
     }
 
     pub(crate) fn reject_all(&mut self, why: Shed, now: Moment) {

@@ -11,7 +11,8 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub(crate) struct Rotation {
     seats: Vec<Seat>,
-    cap: u32,
+    /// That of a worker that has just started.
+    first_cap: u32,
     ramp: Duration,
     /// Counts picks: the clock of "picked longest ago".
     picks: u64,
@@ -24,6 +25,8 @@ struct Seat {
     open: bool,
     /// Outstanding requests that are not parked.
     load: u32,
+    /// As many as those may be.
+    cap: u32,
     picked: u64,
     joined: Moment,
     /// Since when its share grows; nothing once it is full.
@@ -33,23 +36,30 @@ struct Seat {
 }
 
 impl Seat {
-    fn has_room(&self, cap: u32) -> bool {
-        self.open && self.load < if self.on_trial { 1 } else { cap }
+    fn has_room(&self) -> bool {
+        self.open && self.load < if self.on_trial { 1 } else { self.cap }
     }
 }
 
 impl Rotation {
     pub(crate) fn new(slots: usize, cap: u32, ramp: Duration) -> Self {
-        let seat =
-            Seat { open: false, load: 0, picked: 0, joined: Moment::default(), ramp: None, on_trial: false };
-        Self { seats: vec![seat; slots], cap, ramp, picks: 0, open: 0 }
+        let seat = Seat {
+            open: false,
+            load: 0,
+            cap,
+            picked: 0,
+            joined: Moment::default(),
+            ramp: None,
+            on_trial: false,
+        };
+        Self { seats: vec![seat; slots], first_cap: cap, ramp, picks: 0, open: 0 }
     }
 
     /// Picks one of the workers that `may` be picked, and counts one request against it.
     pub(crate) fn claim(&mut self, may: impl Fn(Slot) -> bool, now: Moment) -> Option<Slot> {
         let mut best: Option<(usize, u32, u64)> = None;
         for (index, seat) in self.seats.iter_mut().enumerate() {
-            if !seat.has_room(self.cap) || !may(slot_at(index)) {
+            if !seat.has_room() || !may(slot_at(index)) {
                 continue;
             }
             let weight = seat.ramp.map_or(FULL, |since| weight(now.since(since), self.ramp));
@@ -87,7 +97,7 @@ impl Rotation {
     /// Whether any of these workers could.
     pub(crate) fn has_room_at(&self, may: impl Fn(Slot) -> bool) -> bool {
         let mut seats = self.seats.iter().enumerate();
-        seats.any(|(index, seat)| seat.has_room(self.cap) && may(slot_at(index)))
+        seats.any(|(index, seat)| seat.has_room() && may(slot_at(index)))
     }
 
     /// Takes one request off a worker's load: it ended, or it was parked.
@@ -97,7 +107,24 @@ impl Rotation {
 
     /// Forgets what the worker of this slot held: its process is gone.
     pub(crate) fn clear(&mut self, slot: Slot) {
-        self.seats[slot.index()].load = 0;
+        let seat = &mut self.seats[slot.index()];
+        (seat.load, seat.cap) = (0, self.first_cap);
+    }
+
+    /// How many requests this worker may hold, parked ones apart.
+    pub(crate) fn cap(&self, slot: Slot) -> u32 {
+        self.seats[slot.index()].cap
+    }
+
+    /// What it holds above that stays.
+    pub(crate) fn set_cap(&mut self, slot: Slot, cap: u32) {
+        self.seats[slot.index()].cap = cap;
+    }
+
+    /// Whether the cap is what keeps this worker from having more, or nearly.
+    pub(crate) fn is_nearly_full(&self, slot: Slot) -> bool {
+        let seat = &self.seats[slot.index()];
+        seat.load * 4 >= seat.cap * 3
     }
 
     /// Lets the worker take requests. Beside workers that are warm it begins with a quarter of a share ("slow start"

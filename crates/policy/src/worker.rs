@@ -1,6 +1,7 @@
 //! One slot and the life in it: the total table of state and event.
 
 use crate::arena::{Chain, Key};
+use crate::cap::Lag;
 use crate::event::{Action, Exit, Report, Share, Signal, Why};
 use crate::pool::Held;
 use crate::state::{Probe, State};
@@ -24,6 +25,8 @@ pub(crate) struct Worker {
     pub(crate) done: Moment,
     /// When it was last tried again after it was clogged.
     pub(crate) tried: Moment,
+    /// How quick its loop is.
+    pub(crate) lag: Lag,
     /// How long it may be silent while all it holds is parked; doubles with each probe that it answers.
     pub(crate) patience: Duration,
     /// What it holds, oldest first.
@@ -129,6 +132,7 @@ impl Worker {
             heard: now,
             done: now,
             tried: now,
+            lag: Lag::unknown(now),
             patience: Duration::ZERO,
             active: Chain::default(),
             parked: Chain::default(),
@@ -195,6 +199,7 @@ impl Worker {
                     self.failed_starts = 0;
                     self.ready = now;
                     self.heard = now;
+                    self.lag = Lag::unknown(now);
                     let took = now.since(self.entered);
                     self.enter(State::Serving, Why::Ready { took }, scene);
                 }
@@ -251,12 +256,12 @@ impl Worker {
                 Step::Stop => self.drain(Why::Asked, scene),
                 Step::Surplus => self.drain(Why::Surplus, scene),
                 Step::Kill => self.enter(State::Killing, Why::Asked, scene),
-                // A late answer to the probe of an earlier suspicion is good news, but no change.
+                // Nobody asked out of doubt: it is a sign of life as others are.
+                Step::ProbeAnswered => self.heard = now,
                 Step::Excused
                 | Step::Ready
                 | Step::SpawnFailed
                 | Step::Heard
-                | Step::ProbeAnswered
                 | Step::ProbeFailed
                 | Step::Emptied
                 | Step::Unclogged
@@ -293,8 +298,6 @@ impl Worker {
                 Step::ProbeAnswered => {
                     self.patience = (self.patience * 2).clamp(freeze.suspect_after, LONGEST_PATIENCE);
                     self.heard = now;
-                    // The probe was read after all that was sent before it.
-                    self.done = self.done.max(self.entered);
                     self.clear(scene);
                 }
                 Step::Due => {
@@ -335,7 +338,7 @@ impl Worker {
                 Step::Due => match probe {
                     Probe::Next(at) if now >= at => {
                         self.state = State::Frozen { restart_at, review_at, probe: Probe::Open };
-                        scene.actions.push_back(Action::Probe(self.id));
+                        self.ask(scene);
                     }
                     Probe::Next(_) | Probe::Open => {}
                 },
@@ -434,6 +437,11 @@ impl Worker {
     fn suspect(&mut self, why: Why, scene: &mut Scene<'_>) {
         let deadline = scene.now + scene.config.freeze.probe_timeout;
         self.enter(State::Suspect { deadline, excused: false }, why, scene);
+        self.ask(scene);
+    }
+
+    fn ask(&mut self, scene: &mut Scene<'_>) {
+        self.lag.ask(scene.now);
         scene.actions.push_back(Action::Probe(self.id));
     }
 
@@ -445,7 +453,7 @@ impl Worker {
         self.enter(State::Frozen { restart_at, review_at, probe: Probe::Open }, why, scene);
         // A suspect's probe is still open; a worker out of time gets its first one.
         if !was_probed {
-            scene.actions.push_back(Action::Probe(self.id));
+            self.ask(scene);
         }
     }
 

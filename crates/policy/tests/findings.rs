@@ -3,12 +3,12 @@
 mod story;
 
 use policy::{
-    Action, Admission, Event, Exit, Fate, LeaseId, Outcome, Phase, PoolConfig, Replay, Request, RouteId,
-    RouteStanding, Share, Shed, Signal, Urgency, WorkerId,
+    Action, Admission, Event, Exit, Fate, LeaseId, MaxInFlight, Outcome, Phase, PoolConfig, Replay, Request,
+    RouteId, RouteStanding, Share, Shed, Signal, Urgency, WorkerId,
 };
 use std::num::NonZeroU32;
 use std::time::Duration;
-use story::Story;
+use story::{QUICKLY, Story};
 
 /// A pool without surge, all of whose workers serve.
 fn serving(workers: u16, change: impl FnOnce(&mut PoolConfig)) -> Story {
@@ -33,7 +33,7 @@ impl Story {
                 .collect();
             self.asked.retain(|action| !matches!(action, Action::Probe(_)));
             for worker in probes {
-                self.tell(Event::ProbeAnswered(worker));
+                self.tell(Event::ProbeAnswered(worker, QUICKLY));
             }
         }
     }
@@ -217,7 +217,7 @@ fn an_innocent_route_of_a_quiet_service_does_not_go_down_with_one_worker_of_four
 fn an_innocent_route_of_a_quiet_service_gets_the_other_worker_of_two() {
     for in_flight in [1, 64] {
         let mut story = Story::serving(2, |config| {
-            config.max_in_flight = NonZeroU32::new(in_flight).expect("some");
+            config.max_in_flight = MaxInFlight::Fixed(NonZeroU32::new(in_flight).expect("some"));
             config.surge = 1;
         });
         story.warm_quietly();
@@ -343,7 +343,7 @@ fn a_health_check_is_not_turned_away_because_one_worker_of_four_froze() {
 /// An urgent request that lost its leave while it waited holds up everybody.
 #[test]
 fn a_health_check_whose_route_is_confined_meanwhile_does_not_block_the_queue() {
-    let mut story = serving(2, |config| config.max_in_flight = NonZeroU32::MIN);
+    let mut story = serving(2, |config| config.max_in_flight = MaxInFlight::Fixed(NonZeroU32::MIN));
     story.warm(&[1, 2, 3]);
     let health = Request { urgency: Urgency::Health, ..get(3, 3) };
     let hung = story.lease(health);
@@ -368,7 +368,7 @@ fn a_health_check_whose_route_is_confined_meanwhile_does_not_block_the_queue() {
 /// A copy that may not go to the only free worker makes everybody wait in the line behind it.
 #[test]
 fn a_copy_that_waits_for_another_worker_keeps_nobody_from_the_free_one() {
-    let mut story = serving(2, |config| config.max_in_flight = NonZeroU32::MIN);
+    let mut story = serving(2, |config| config.max_in_flight = MaxInFlight::Fixed(NonZeroU32::MIN));
     story.warm(&[1, 2]);
     let busy = story.lease(get(1, 1));
     let broken = story.lease(get(2, 2));
@@ -388,7 +388,7 @@ fn a_copy_that_waits_for_another_worker_keeps_nobody_from_the_free_one() {
 /// A hundred wait for the one route that may have no worker, and ahead of a copy that may have the next free one.
 #[test]
 fn many_who_wait_for_one_confined_route_hide_nobody_who_may_have_a_free_worker() {
-    let mut story = serving(3, |config| config.max_in_flight = NonZeroU32::MIN);
+    let mut story = serving(3, |config| config.max_in_flight = MaxInFlight::Fixed(NonZeroU32::MIN));
     story.warm(&[1, 2]);
     let hung = story.lease(RouteId(9));
     story.pass(2_000);
@@ -399,7 +399,7 @@ fn many_who_wait_for_one_confined_route_hide_nobody_who_may_have_a_free_worker()
     }
     let broken = story.lease(get(2, 2));
     story.release(broken, Outcome::Lost);
-    let copy = story.pool.rescue(get(2, 2), broken, story.now);
+    let copy = story.pool.rescue(get(2, 2).after(Fate::Died, broken.worker), broken, story.now);
     let Some(Admission::Queued(copy)) = copy else { panic!("{copy:?}, though others are busy") };
     story.release(busy, Outcome::Completed);
     let granted = story.asked.iter().find_map(|action| match action {
@@ -427,7 +427,7 @@ fn a_request_that_crashes_two_workers_is_refused_although_its_leases_were_given_
 /// All four sync workers have a request that takes six seconds. Half of them are killed at 3.5 s.
 #[test]
 fn workers_that_are_all_busy_are_not_ended_long_before_restart_after() {
-    let mut story = serving(4, |config| config.max_in_flight = NonZeroU32::MIN);
+    let mut story = serving(4, |config| config.max_in_flight = MaxInFlight::Fixed(NonZeroU32::MIN));
     story.warm(&[1, 2]);
     for route in [1, 2, 1, 2] {
         story.lease(RouteId(route));

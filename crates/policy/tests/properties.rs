@@ -1,8 +1,8 @@
 //! What holds whatever happens, in whatever order.
 
 use policy::{
-    Action, Admission, Event, Exit, Fate, Isolation, LeaseId, Moment, Outcome, Phase, Pool, PoolConfig,
-    Replay, Request, RouteId, Signal, WorkerId,
+    Action, Admission, Event, Exit, Fate, Isolation, LeaseId, MaxInFlight, Moment, Outcome, Phase, Pool,
+    PoolConfig, Replay, Request, RouteId, Signal, WorkerId,
 };
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -29,6 +29,8 @@ fn op() -> impl Strategy<Value = Op> {
         3 => (0_u16..2_000).prop_map(Op::Pass),
     ]
 }
+
+const QUICKLY: Duration = Duration::from_millis(1);
 
 /// The shell's part, played by a model that checks what it is asked to do.
 struct Shell {
@@ -141,7 +143,7 @@ impl Shell {
             Op::Answer(which) if !self.alive.is_empty() => {
                 let worker = *self.alive.iter().nth(which % self.alive.len()).expect("within its length");
                 self.pool.handle(Event::Ready(worker), self.now);
-                self.pool.handle(Event::ProbeAnswered(worker), self.now);
+                self.pool.handle(Event::ProbeAnswered(worker, QUICKLY), self.now);
             }
             Op::Crash(which) if !self.alive.is_empty() => {
                 let worker = *self.alive.iter().nth(which % self.alive.len()).expect("within its length");
@@ -176,7 +178,7 @@ proptest! {
         ops in proptest::collection::vec(op(), 1..200),
     ) {
         let mut config = PoolConfig::new(NonZeroU16::new(workers).expect("from 1"));
-        config.max_in_flight = NonZeroU32::new(cap).expect("from 1");
+        config.max_in_flight = MaxInFlight::Fixed(NonZeroU32::new(cap).expect("from 1"));
         config.queue.limit = 8;
         config.isolation = isolation;
         config.start.attempts = 0;

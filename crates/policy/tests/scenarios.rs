@@ -3,13 +3,13 @@
 mod story;
 
 use policy::{
-    Action, Admission, Event, Exit, LeaseId, Moment, Outcome, Phase, RouteId, Shed, Signal, TicketId,
-    WorkerId,
+    Action, Admission, Event, Exit, LeaseId, MaxInFlight, Moment, Outcome, Phase, RouteId, Shed, Signal,
+    TicketId, WorkerId,
 };
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
 use std::time::Duration;
-use story::Story;
+use story::{QUICKLY, Story};
 
 /// The one route of these stories.
 const ROUTE: RouteId = RouteId(1);
@@ -34,7 +34,7 @@ fn a_worker_that_answers_its_probe_keeps_its_slow_requests_and_goes_on_serving()
     story.pass(250);
     assert_eq!(story.phase(0), Phase::Suspect);
     assert!(story.asked_for(Action::Probe(slow[0].worker)));
-    story.tell(Event::ProbeAnswered(slow[0].worker));
+    story.tell(Event::ProbeAnswered(slow[0].worker, QUICKLY));
     assert_eq!(story.phase(0), Phase::Serving);
     assert_eq!(story.pool.workers().next().expect("one").parked, 10);
     for lease in slow {
@@ -42,6 +42,61 @@ fn a_worker_that_answers_its_probe_keeps_its_slow_requests_and_goes_on_serving()
     }
     let worker = story.pool.workers().next().expect("one");
     assert_eq!((worker.in_flight, worker.parked, worker.frozen_total), (0, 0, 0));
+}
+
+impl Story {
+    /// Half a minute in which the only worker has as many requests as it may have, and at most so many; they are
+    /// answered after 100 ms, and its probes after this long. How many of these there were.
+    fn be_busy(&mut self, most: usize, lag: Duration) -> usize {
+        let mut probes = 0;
+        for _ in 0..300 {
+            let held: Vec<LeaseId> = (0..most).map_while(|_| self.lease_if_free()).collect();
+            self.pass(100);
+            for action in std::mem::take(&mut self.asked) {
+                if let Action::Probe(worker) = action {
+                    probes += 1;
+                    self.tell(Event::ProbeAnswered(worker, lag));
+                }
+            }
+            held.into_iter().for_each(|lease| self.release(lease, Outcome::Completed));
+        }
+        probes
+    }
+
+    fn lease_if_free(&mut self) -> Option<LeaseId> {
+        match self.admit(ROUTE) {
+            Admission::Assigned(lease) => Some(lease),
+            Admission::Queued(ticket) => {
+                self.pool.abandon(ticket);
+                None
+            }
+            Admission::Shed(_) => None,
+        }
+    }
+
+    fn cap(&self) -> u32 {
+        self.pool.workers().next().expect("one").cap
+    }
+}
+
+#[test]
+fn a_worker_whose_loop_is_late_holds_less_and_one_whose_loop_is_quick_more() {
+    let mut story = Story::serving(1, |_| {});
+    assert_eq!(story.cap(), 64);
+    for (lag, caps) in [(300, 4..=8), (2, 65..=256)] {
+        let probes = story.be_busy(1_000, Duration::from_millis(lag));
+        assert!(probes <= 30, "{probes} in half a minute");
+        assert!(caps.contains(&story.cap()), "{} after a lag of {lag} ms", story.cap());
+    }
+}
+
+#[test]
+fn nobody_asks_for_the_lag_of_a_worker_that_has_room_or_whose_cap_is_fixed() {
+    for most in [MaxInFlight::Auto, MaxInFlight::Fixed(NonZeroU32::new(40).expect("some"))] {
+        let mut story = Story::serving(1, |config| config.max_in_flight = most);
+        assert_eq!(story.be_busy(40, Duration::from_millis(300)), 0, "{most:?}");
+        assert_eq!(story.cap(), most.first());
+    }
 }
 
 #[test]
@@ -76,13 +131,13 @@ fn a_worker_that_takes_no_connection_gets_no_further_request_until_it_answers() 
     let refused = story.lease(ROUTE);
     story.release(refused, Outcome::Refused);
     assert!((0..4).all(|_| story.lease(ROUTE).worker != refused.worker));
-    story.tell(Event::ProbeAnswered(refused.worker));
+    story.tell(Event::ProbeAnswered(refused.worker, QUICKLY));
     assert_eq!(story.lease(ROUTE).worker, refused.worker);
 }
 
 #[test]
 fn a_worker_that_serves_one_at_a_time_is_asked_whether_it_is_free_when_its_client_leaves() {
-    let mut story = Story::serving(1, |config| config.max_in_flight = NonZeroU32::MIN);
+    let mut story = Story::serving(1, |config| config.max_in_flight = MaxInFlight::Fixed(NonZeroU32::MIN));
     let lease = story.lease(ROUTE);
     story.pass(1_900);
     assert_eq!(story.phase(0), Phase::Serving, "busy is not silent where one request fills the worker");
@@ -90,7 +145,7 @@ fn a_worker_that_serves_one_at_a_time_is_asked_whether_it_is_free_when_its_clien
     assert_eq!(story.phase(0), Phase::Suspect);
     story.pass(250);
     assert_eq!(story.phase(0), Phase::Frozen);
-    story.tell(Event::ProbeAnswered(lease.worker));
+    story.tell(Event::ProbeAnswered(lease.worker, QUICKLY));
     assert_eq!(story.phase(0), Phase::Serving);
 }
 
@@ -174,7 +229,7 @@ fn a_pool_that_cannot_boot_gives_up_and_turns_everybody_away() {
 
 #[test]
 fn the_queue_serves_in_order_and_the_newest_first_once_its_head_is_late() {
-    let mut story = Story::serving(1, |config| config.max_in_flight = NonZeroU32::MIN);
+    let mut story = Story::serving(1, |config| config.max_in_flight = MaxInFlight::Fixed(NonZeroU32::MIN));
     let granted = |story: &Story, ticket: TicketId| {
         story.asked.iter().any(|action| matches!(action, Action::Grant(whose, _) if *whose == ticket))
     };
@@ -241,7 +296,7 @@ fn a_pool_that_is_told_to_stop_lets_requests_finish_and_then_ends() {
 
 #[test]
 fn a_route_that_is_slow_for_the_first_time_takes_one_worker_where_the_others_need_the_rest() {
-    let mut story = Story::serving(4, |config| config.max_in_flight = NonZeroU32::MIN);
+    let mut story = Story::serving(4, |config| config.max_in_flight = MaxInFlight::Fixed(NonZeroU32::MIN));
     // 120 requests a second of 20 ms each: 2.4 workers.
     let mut busy: VecDeque<(Moment, LeaseId)> = VecDeque::new();
     let mut tick = |story: &mut Story, milliseconds: u64| {

@@ -6,8 +6,8 @@
 
 use expect_test::expect_file;
 use policy::{
-    Action, Admission, Event, Exit, Judgement, LeaseId, Moment, Outcome, Phase, Pool, PoolConfig, Report,
-    RouteId, Signal, Slot, StandingReport, WorkerId,
+    Action, Admission, Event, Exit, Judgement, LeaseId, MaxInFlight, Moment, Outcome, Phase, Pool,
+    PoolConfig, Report, RouteId, Signal, Slot, StandingReport, WorkerId,
 };
 use std::fmt::Write as _;
 use std::num::{NonZeroU16, NonZeroU32};
@@ -88,7 +88,10 @@ const EVENTS: &[Happening] = &[
     Happening { name: "first answer", apply: |scene| scene.tell(Event::Ready(scene.worker())) },
     Happening { name: "spawn failed", apply: |scene| scene.tell(Event::SpawnFailed(scene.worker())) },
     Happening { name: "a byte of an answer", apply: |scene| scene.with_lease(Scene::moved) },
-    Happening { name: "probe answered", apply: |scene| scene.tell(Event::ProbeAnswered(scene.worker())) },
+    Happening {
+        name: "probe answered",
+        apply: |scene| scene.tell(Event::ProbeAnswered(scene.worker(), QUICKLY)),
+    },
     Happening { name: "probe failed", apply: |scene| scene.tell(Event::ProbeFailed(scene.worker())) },
     Happening { name: "request completed", apply: |scene| scene.release(Outcome::Completed) },
     Happening { name: "request cancelled", apply: |scene| scene.release(Outcome::Cancelled) },
@@ -107,6 +110,8 @@ const EVENTS: &[Happening] = &[
     Happening { name: "kill", apply: |scene| scene.tell(Event::Kill) },
 ];
 
+const QUICKLY: Duration = Duration::from_millis(1);
+
 /// A pool of two, its clock, the request that the first worker holds, and what became of the latest request.
 #[derive(Clone)]
 struct Scene {
@@ -121,7 +126,7 @@ impl Scene {
     /// Two workers: the first was spawned just now, the second serves (and is warm: no ramp).
     fn new(cap: u32) -> Self {
         let mut config = PoolConfig::new(NonZeroU16::new(2).expect("not zero"));
-        config.max_in_flight = NonZeroU32::new(cap).expect("not zero");
+        config.max_in_flight = MaxInFlight::Fixed(NonZeroU32::new(cap).expect("not zero"));
         let pool = Pool::new(config, Moment::default());
         let mut scene = Self { pool, now: Moment::default(), lease: None, admitted: None };
         let other = WorkerId { slot: Slot(1), life: 1 };
@@ -148,7 +153,7 @@ impl Scene {
 
     fn parked(self) -> Self {
         let mut scene = self.silent();
-        scene.pool.handle(Event::ProbeAnswered(scene.worker()), scene.now);
+        scene.pool.handle(Event::ProbeAnswered(scene.worker(), QUICKLY), scene.now);
         scene.settled()
     }
 
@@ -210,7 +215,7 @@ impl Scene {
         }
         for _ in 0..2 {
             scene.pass(Duration::from_millis(250));
-            scene.pool.handle(Event::ProbeAnswered(scene.worker()), scene.now);
+            scene.pool.handle(Event::ProbeAnswered(scene.worker(), QUICKLY), scene.now);
         }
         scene.pass(Duration::from_millis(1));
         scene.settled()

@@ -298,6 +298,7 @@ impl Shared {
             since: now.since(view.entered),
             in_flight: view.in_flight,
             parked: view.parked,
+            cap: view.cap,
             oldest_request: view.oldest.map_or(Duration::ZERO, |oldest| now.since(oldest)),
             restarts: RestartReason::ALL
                 .iter()

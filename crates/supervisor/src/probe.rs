@@ -8,6 +8,7 @@ use crate::{Address, Probe, Stream, owner};
 use rustix::process::Pid;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::Instant;
 
 /// How a probe ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,11 +21,15 @@ pub(crate) enum Answer {
     None,
 }
 
-/// Asks once and waits for as long as it takes: a worker that thaws answers late, and that is worth knowing.
-pub(crate) async fn ask(address: &Address, probe: &Probe) -> Answer {
+/// Asks once and waits for as long as it takes: a worker that thaws answers late, and that is worth knowing. Tells how
+/// long it took, from the request to the first byte.
+pub(crate) async fn ask(address: &Address, probe: &Probe) -> (Answer, Duration) {
     match address.connect().await {
-        Ok(stream) => converse(stream, probe).await,
-        Err(_) => Answer::None,
+        Ok(stream) => {
+            let asked = Instant::now();
+            (converse(stream, probe).await, asked.elapsed())
+        }
+        Err(_) => (Answer::None, Duration::ZERO),
     }
 }
 
@@ -33,7 +38,7 @@ pub(crate) async fn await_ready(address: &Address, probe: &Probe, worker: &str, 
     let mut pause = FIRST_PAUSE;
     let mut told = None;
     loop {
-        if ask(address, probe).await == Answer::Http {
+        if ask(address, probe).await.0 == Answer::Http {
             match address {
                 Address::Unix(_) => return,
                 Address::Tcp(tcp) if owner::is_workers(tcp.port(), leader) => return,

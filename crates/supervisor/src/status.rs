@@ -64,6 +64,8 @@ pub struct WorkerStatus {
     pub in_flight: u32,
     /// Requests it holds that are known to wait on a live worker, or that stream.
     pub parked: u32,
+    /// How many requests that are not parked it may hold now.
+    pub cap: u32,
     /// The age of the oldest request it holds that is not parked; zero if there is none.
     pub oldest_request: Duration,
     /// Restarts of this slot by reason.

@@ -306,8 +306,8 @@ impl Supervisor {
         let address = Arc::clone(&child.address);
         child.question = Some(self.tasks.spawn(async move {
             Told::Event(match probe::ask(&address, &probe).await {
-                Answer::Http | Answer::Other => Event::ProbeAnswered(worker),
-                Answer::None => Event::ProbeFailed(worker),
+                (Answer::Http | Answer::Other, lag) => Event::ProbeAnswered(worker, lag),
+                (Answer::None, _) => Event::ProbeFailed(worker),
             })
         }));
     }

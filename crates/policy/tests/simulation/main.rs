@@ -68,6 +68,16 @@ fn a_host_that_stood_still_costs_no_worker() {
 }
 
 #[test]
+fn more_than_all_workers_can_do_leaves_them_doing_as_much_as_they_can() {
+    keeps_its_figures("overload");
+}
+
+#[test]
+fn workers_that_only_wait_get_as_many_requests_as_there_are() {
+    keeps_its_figures("relays");
+}
+
+#[test]
 fn workers_that_die_lose_little_more_than_what_they_held() {
     keeps_its_figures("crashes");
 }

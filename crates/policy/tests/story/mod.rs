@@ -6,6 +6,9 @@ use policy::{
 use std::num::NonZeroU16;
 use std::time::Duration;
 
+/// What the probe of a worker with little to do takes.
+pub(crate) const QUICKLY: Duration = Duration::from_millis(1);
+
 /// A pool, its clock, and what it asked for since last looked at.
 pub(crate) struct Story {
     pub(crate) pool: Pool,

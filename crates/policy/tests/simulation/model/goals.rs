@@ -134,6 +134,8 @@ pub(crate) const GOALS: &[Goal] = &[
     Goal::new("clogged", Async, 4, Good, 99.0, 99.7),
     Goal::new("host-stall", Sync, 4, Restarts, 0.0, 0.0),
     Goal::new("host-stall", Async, 4, Restarts, 0.0, 0.0),
+    Goal::new("overload", Async, 4, Good, 76.0, 77.2),
+    Goal::new("relays", Async, 4, Good, 99.9, 100.0),
     Goal::new("crashes", Sync, 4, Good, 99.5, 100.0),
     Goal::new("crashes", Async, 4, Good, 99.5, 99.9),
 ];

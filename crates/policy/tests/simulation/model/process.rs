@@ -44,7 +44,7 @@ enum Stage {
 #[derive(Clone, Copy, Debug)]
 enum Task {
     Serve(Job),
-    AnswerProbe(u64),
+    AnswerProbe(u64, Moment),
 }
 
 /// What the outside sees when a slice is over.
@@ -52,7 +52,8 @@ enum Task {
 pub(crate) enum Answer {
     Nothing,
     Request(LeaseId),
-    Probe,
+    /// So long after it was asked.
+    Probe(Duration),
 }
 
 impl Process {
@@ -83,7 +84,7 @@ impl Process {
 
     pub(crate) fn probe(&mut self, now: Moment, agenda: &mut Agenda) {
         self.probe += 1;
-        self.ready.push_back(Task::AnswerProbe(self.probe));
+        self.ready.push_back(Task::AnswerProbe(self.probe, now));
         self.turn(now, agenda);
     }
 
@@ -109,8 +110,8 @@ impl Process {
     pub(crate) fn slice_over(&mut self, now: Moment, agenda: &mut Agenda) -> Answer {
         let answer = match self.running.take() {
             None => Answer::Nothing,
-            Some(Task::AnswerProbe(number)) if number == self.probe => Answer::Probe,
-            Some(Task::AnswerProbe(_)) => Answer::Nothing,
+            Some(Task::AnswerProbe(number, asked)) if number == self.probe => Answer::Probe(now.since(asked)),
+            Some(Task::AnswerProbe(..)) => Answer::Nothing,
             Some(Task::Serve(job)) => match (job.stage, job.work.between) {
                 (Stage::Last, _) | (Stage::First, Between::Nothing) => {
                     self.held.retain(|lease| *lease != job.lease);
@@ -152,7 +153,7 @@ impl Process {
             && let Some(task) = self.ready.pop_front()
         {
             let slice = match task {
-                Task::AnswerProbe(_) => PROBE,
+                Task::AnswerProbe(..) => PROBE,
                 Task::Serve(Job { work, stage: Stage::First, .. }) => work.first,
                 Task::Serve(Job { work, stage: Stage::Last, .. }) => work.last,
             };

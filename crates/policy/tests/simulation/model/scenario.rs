@@ -1,6 +1,6 @@
 //! What happens, as data: who asks for what, how much of it, and what goes wrong.
 
-use policy::{PoolConfig, RouteId};
+use policy::{MaxInFlight, PoolConfig, RouteId};
 use std::num::{NonZeroU16, NonZeroU32};
 use std::time::Duration;
 
@@ -50,6 +50,8 @@ pub(crate) enum Usual {
     Report(Duration),
     /// As quick, and this wait; a sync server's worker waits with it.
     Awaits(Duration),
+    /// This wait, and next to nothing of its worker's loop.
+    Relays(Duration),
     /// A thread of its worker, for so long on average, and next to nothing of its loop.
     Threaded(Duration),
 }
@@ -113,7 +115,7 @@ impl Setup {
     pub(crate) fn config(&self) -> PoolConfig {
         let mut config = PoolConfig::new(NonZeroU16::new(self.workers).expect("a pool has workers"));
         if self.server == Server::Sync {
-            config.max_in_flight = NonZeroU32::MIN;
+            config.max_in_flight = MaxInFlight::Fixed(NonZeroU32::MIN);
         }
         config
     }
@@ -157,8 +159,8 @@ impl Usual {
             }
             (Self::Report(time), Server::Sync | Server::Async) => time,
             (Self::Awaits(time), Server::Sync) => QUICK + time,
-            (Self::Threaded(time), Server::Sync) => time,
-            (Self::Threaded(_), Server::Async) => TOUCH * 2,
+            (Self::Threaded(time) | Self::Relays(time), Server::Sync) => time,
+            (Self::Threaded(_) | Self::Relays(_), Server::Async) => TOUCH * 2,
         }
     }
 }
@@ -280,6 +282,30 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         name: "host-stall",
         about: "workers and proxy stand still for 2 s at once",
         fault: Fault::HostStall(Duration::from_secs(2)),
+        kills: Kills::Unjust,
+        ..ORDINARY
+    },
+    Scenario {
+        name: "overload",
+        about: "for 30 s more is asked for than all workers can do: 10 ms of the loop each",
+        load: 1.3,
+        routes: &[
+            Route { share: 0.95, usual: Usual::Report(COMPUTED), role: Role::Fast },
+            Route { share: 0.05, usual: Usual::Report(COMPUTED), role: Role::Slow },
+        ],
+        kills: Kills::Unjust,
+        ..ORDINARY
+    },
+    Scenario {
+        name: "relays",
+        about: "80 requests at once and worker that do nothing but wait, 0.2 s each",
+        load: 0.4,
+        load_before: 0.4,
+        routes: &[
+            Route { share: 0.95, usual: Usual::Relays(Duration::from_millis(200)), role: Role::Fast },
+            Route { share: 0.05, usual: Usual::Relays(Duration::from_millis(200)), role: Role::Slow },
+        ],
+        servers: &[Server::Async],
         kills: Kills::Unjust,
         ..ORDINARY
     },
@@ -417,6 +443,8 @@ const TWENTY: [Route; 20] = {
     routes[1].role = Role::Slow;
     routes
 };
+
+const COMPUTED: Duration = Duration::from_millis(10);
 
 const UNEVEN: Usual = Usual::Uneven(Duration::from_millis(400));
 const SLOW: RouteId = RouteId(1);

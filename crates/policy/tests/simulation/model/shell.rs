@@ -254,7 +254,7 @@ impl World<'_> {
         if view.phase != Phase::Serving {
             self.ledger.violation(&format!("{} got a request while {}", view.id, view.phase), self.now);
         }
-        if view.in_flight - view.parked > self.cap {
+        if view.in_flight - view.parked > view.cap {
             self.ledger.violation(&format!("{} is above its cap", view.id), self.now);
         }
         let given_to = &self.ledger.requests[request].given_to;

@@ -76,6 +76,7 @@ impl<'a> Traffic<'a> {
             (Usual::Awaits(time), Server::Sync | Server::Async) => {
                 (exponential(rng, QUICK / 2), Between::Wait(time), exponential(rng, QUICK / 2))
             }
+            (Usual::Relays(time), Server::Sync | Server::Async) => (TOUCH, Between::Wait(time), TOUCH),
             (Usual::Threaded(time), Server::Sync | Server::Async) => {
                 (TOUCH, Between::Thread(exponential(rng, time)), TOUCH)
             }

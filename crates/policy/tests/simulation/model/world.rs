@@ -25,7 +25,6 @@ pub(crate) struct World<'a> {
     /// Whose these are.
     pub(crate) leases: HashMap<LeaseId, usize>,
     pub(crate) tickets: HashMap<TicketId, usize>,
-    pub(crate) cap: u32,
     traffic: Peekable<Traffic<'a>>,
     /// Of the fault alone: it strikes at the same moments whatever the pool does.
     rng: Rng,
@@ -50,7 +49,6 @@ pub(crate) fn run(scenario: &Scenario, setup: Setup, seed: u64) -> Figures {
 impl<'a> World<'a> {
     fn new(scenario: &'a Scenario, setup: Setup, seed: u64) -> Self {
         let config = setup.config();
-        let cap = config.max_in_flight.get();
         let mut rng = Rng::with_seed(!seed);
         let fault = Moment::after_start(FAULT);
         let mut agenda = Agenda::default();
@@ -76,7 +74,6 @@ impl<'a> World<'a> {
             ledger: Ledger::default(),
             leases: HashMap::new(),
             tickets: HashMap::new(),
-            cap,
             traffic,
             rng,
             next_rare,
@@ -156,7 +153,7 @@ impl<'a> World<'a> {
         match answer {
             Answer::Nothing => {}
             Answer::Request(lease) => self.answered(lease),
-            Answer::Probe => self.pool.handle(Event::ProbeAnswered(worker), self.now),
+            Answer::Probe(lag) => self.pool.handle(Event::ProbeAnswered(worker, lag), self.now),
         }
         if done {
             self.exit(worker, Exit::Code(0));
