@@ -32,15 +32,18 @@ impl Pool {
         // A suspect will be back in a moment, or be frozen: until that is known, nobody may spread because of it.
         let live = self.rotation.open() + self.suspects;
         let page = self.routes.page(request.route);
-        let (holds, on_frozen) = (page.spread().max(page.frozen), page.frozen);
-        match page.standing {
+        let (standing, on_frozen) = (page.standing, page.frozen);
+        let holds = if self.frozen == 0 { page.spread().max(on_frozen) } else { self.holds(request.route) };
+        match standing {
             Standing::Good if holds == 0 || live < 2 => Leave::Any,
             Standing::Good => self.leave_of_good(request.route, live, holds, now),
             Standing::Confined { guilt, .. } => {
                 let most = match guilt {
                     _ if self.is_alone(request.route) => u32::MAX,
-                    // Frozen workers say nothing about it: it may show on one of the others what it does.
+                    // Frozen workers say nothing about it: it may show on one of the others what it does. And what most
+                    // requests are for must do so before all others.
                     Guilt::Possible => on_frozen + 1,
+                    Guilt::Foremost if self.routes.share(request.route) >= DOMINANT => on_frozen + 1,
                     // A second worker may tell an accident from a habit.
                     Guilt::Foremost | Guilt::Likely
                         if on_frozen == 1 && self.can_risk_one(request.route, live) =>
@@ -64,6 +67,18 @@ impl Pool {
                 }
             }
         }
+    }
+
+    /// How many workers a route takes from the others: those that are frozen by it, and those that live and are at it. What
+    /// froze by others' fault with requests of it is lost to it as to everybody.
+    fn holds(&self, route: RouteId) -> u32 {
+        let page = self.routes.known(route);
+        let is_at_it = |slot| page.is_some_and(|page| page.held_by(slot) > 0);
+        let takes = |worker: &&Worker| {
+            worker.charge.routes.contains(&route)
+                || !matches!(worker.state, State::Frozen { .. }) && is_at_it(worker.id.slot)
+        };
+        u32::try_from(self.workers.iter().filter(takes).count()).unwrap_or(u32::MAX)
     }
 
     /// A route with nothing against it, that is on some workers already.

@@ -265,7 +265,7 @@ fn the_route_that_two_frozen_workers_have_in_common_did_it() {
     story.warm_busily(&[1, 2, 3, 4, 5]);
     let first = story.freeze_one_with(&[11, 12], &[]);
     story.asked.clear();
-    story.freeze_one_with(&[13, 12], &[first]);
+    story.freeze_one_with(&[12, 13], &[first]);
     assert_eq!(story.standing(11), RouteStanding::Good);
     assert_eq!(story.standing(13), RouteStanding::Good);
     assert_eq!(story.standing(12), RouteStanding::Quarantined);
@@ -279,6 +279,31 @@ fn the_route_that_two_frozen_workers_have_in_common_did_it() {
     for lease in rescued {
         assert!(story.pool.rescue(get(11, 7).after(Fate::Froze, lease.worker), lease, story.now).is_some());
     }
+}
+
+/// Requests of the main route are before every worker that freezes, whatever froze it.
+#[test]
+fn the_main_route_is_let_near_one_worker_more_however_many_are_frozen() {
+    let mut story = serving(4, |_| {});
+    story.warm_busily(&[1, 1, 1, 1, 2]);
+    let first = story.freeze_one_with(&[1, 11], &[]);
+    story.freeze_one_with(&[1, 13], &[first]);
+    assert!(matches!(story.admit(RouteId(1)), Admission::Assigned(_)));
+}
+
+/// A frozen worker still has a request of a minor route that was acquitted of freezing it.
+#[test]
+fn what_a_route_lost_to_a_frozen_worker_does_not_count_as_the_one_worker_that_it_may_have() {
+    let mut story = serving(3, |config| config.max_in_flight = MaxInFlight::Fixed(NonZeroU32::MIN));
+    story.warm(&[1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2]);
+    let hung = story.lease(RouteId(2));
+    story.pass(600);
+    assert_eq!(story.phase(hung.worker.slot.0), Phase::Frozen);
+    let check = story.lease(Request { urgency: Urgency::Health, ..get(2, 2) });
+    story.pass(5);
+    story.release(check, Outcome::Completed);
+    assert_eq!(story.standing(2), RouteStanding::Good);
+    assert!(matches!(story.admit(RouteId(2)), Admission::Assigned(_)));
 }
 
 /// A canary may cost a worker. While those that are left are too few, the others need it more.
@@ -568,20 +593,23 @@ impl Story {
         }
     }
 
-    /// One request of each of these routes at each worker. Those of one worker stay without an answer until it is
-    /// frozen; and it is not the only one, if `others` are as well.
+    /// A worker freezes that has one request of each of these routes; `others` did before. What else was asked for until
+    /// it had them is answered elsewhere.
     fn freeze_one_with(&mut self, routes: &[u32], others: &[WorkerId]) -> WorkerId {
-        let open = self.pool.workers().filter(|worker| worker.phase == Phase::Serving).count();
-        let held: Vec<LeaseId> = routes
-            .iter()
-            .flat_map(|route| vec![*route; open])
-            .map(|route| self.lease(get(route, 7)))
-            .collect();
-        let frozen = held[0].worker;
-        self.pass(5);
-        for lease in held.iter().filter(|lease| lease.worker != frozen) {
-            self.release(*lease, Outcome::Completed);
+        let first = self.lease(get(routes[0], 7));
+        let frozen = first.worker;
+        let mut elsewhere = Vec::new();
+        for route in &routes[1..] {
+            loop {
+                let lease = self.lease(get(*route, 7));
+                if lease.worker == frozen {
+                    break;
+                }
+                elsewhere.push(lease);
+            }
         }
+        self.pass(5);
+        elsewhere.into_iter().for_each(|lease| self.release(lease, Outcome::Completed));
         self.pass_alive(500, &[others, &[frozen]].concat());
         assert_eq!(self.phase(frozen.slot.0), Phase::Frozen);
         frozen
