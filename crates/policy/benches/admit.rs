@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 fn main() {
     println!("workers  in flight   admit + release, ns (median of {ROUNDS} rounds; fastest)");
-    for workers in [1, 16, 64, 256] {
+    for workers in [1, 4, 16, 64, 256] {
         for held_by_each in [0, 8] {
             let (mut pool, mut now) = serving_pool(workers);
             let mut held = fill(&mut pool, usize::from(workers) * held_by_each, now);

@@ -19,38 +19,50 @@ pub(crate) struct Rotation {
     open: u32,
 }
 
+/// One slot. Scanned for every request: it is kept small, and whether there is room is one comparison.
 #[derive(Clone, Debug)]
 struct Seat {
-    /// Whether the worker gets new requests.
-    open: bool,
     /// Outstanding requests that are not parked.
     load: u32,
-    /// As many as those may be.
+    /// As many as those may be now: follows from the three below.
+    limit: u32,
+    /// Whether the worker gets new requests.
+    open: bool,
+    /// Whether it gets one request at a time, until one was answered.
+    on_trial: bool,
+    /// As many as it may have if nothing is the matter.
     cap: u32,
     picked: u64,
     joined: Moment,
-    /// Since when its share grows; nothing once it is full.
-    ramp: Option<Moment>,
-    /// Whether it gets one request at a time, until one was answered.
-    on_trial: bool,
+    /// Whether its share still grows, from when it joined.
+    ramps: bool,
 }
 
 impl Seat {
     fn has_room(&self) -> bool {
-        self.open && self.load < if self.on_trial { 1 } else { self.cap }
+        self.load < self.limit
+    }
+
+    fn set_limit(&mut self) {
+        self.limit = match (self.open, self.on_trial) {
+            (false, _) => 0,
+            (true, true) => 1,
+            (true, false) => self.cap,
+        };
     }
 }
 
 impl Rotation {
     pub(crate) fn new(slots: usize, cap: u32, ramp: Duration) -> Self {
         let seat = Seat {
-            open: false,
             load: 0,
+            limit: 0,
+            open: false,
+            on_trial: false,
             cap,
             picked: 0,
             joined: Moment::default(),
-            ramp: None,
-            on_trial: false,
+            ramps: false,
         };
         Self { seats: vec![seat; slots], first_cap: cap, ramp, picks: 0, open: 0 }
     }
@@ -62,9 +74,9 @@ impl Rotation {
             if !seat.has_room() || !may(slot_at(index)) {
                 continue;
             }
-            let weight = seat.ramp.map_or(FULL, |since| weight(now.since(since), self.ramp));
+            let weight = if seat.ramps { weight(now.since(seat.joined), self.ramp) } else { FULL };
             if weight == FULL {
-                seat.ramp = None;
+                seat.ramps = false;
             }
             // load / weight, as integers: cap and weight are far below 2^32 / FULL.
             let score = seat.load * (FULL * FULL / weight);
@@ -109,6 +121,7 @@ impl Rotation {
     pub(crate) fn clear(&mut self, slot: Slot) {
         let seat = &mut self.seats[slot.index()];
         (seat.load, seat.cap) = (0, self.first_cap);
+        seat.set_limit();
     }
 
     /// How many requests this worker may hold, parked ones apart.
@@ -118,7 +131,9 @@ impl Rotation {
 
     /// What it holds above that stays.
     pub(crate) fn set_cap(&mut self, slot: Slot, cap: u32) {
-        self.seats[slot.index()].cap = cap;
+        let seat = &mut self.seats[slot.index()];
+        seat.cap = cap;
+        seat.set_limit();
     }
 
     /// Whether the cap is what keeps this worker from having more, or nearly.
@@ -132,34 +147,39 @@ impl Rotation {
     pub(crate) fn join(&mut self, slot: Slot, now: Moment) {
         let ramp = self.ramp;
         let beside_warm_ones = self.seats.iter().any(|seat| seat.open && now.since(seat.joined) >= ramp);
-        self.rejoin(slot);
         let seat = &mut self.seats[slot.index()];
         seat.on_trial = false;
         seat.joined = now;
-        seat.ramp = beside_warm_ones.then_some(now);
+        seat.ramps = beside_warm_ones;
+        self.rejoin(slot);
     }
 
     /// Lets a worker have one request at a time, until one was answered.
     pub(crate) fn try_out(&mut self, slot: Slot) {
-        self.rejoin(slot);
         self.seats[slot.index()].on_trial = true;
+        self.rejoin(slot);
     }
 
     /// A request was answered by this worker.
     pub(crate) fn proven(&mut self, slot: Slot) {
-        self.seats[slot.index()].on_trial = false;
+        let seat = &mut self.seats[slot.index()];
+        if std::mem::take(&mut seat.on_trial) {
+            seat.set_limit();
+        }
     }
 
     /// Lets a worker that was out for a moment go on where it was.
     pub(crate) fn rejoin(&mut self, slot: Slot) {
-        let was = std::mem::replace(&mut self.seats[slot.index()].open, true);
-        self.open += u32::from(!was);
+        let seat = &mut self.seats[slot.index()];
+        self.open += u32::from(!std::mem::replace(&mut seat.open, true));
+        seat.set_limit();
     }
 
     /// No new requests for this worker.
     pub(crate) fn leave(&mut self, slot: Slot) {
-        let was = std::mem::replace(&mut self.seats[slot.index()].open, false);
-        self.open -= u32::from(was);
+        let seat = &mut self.seats[slot.index()];
+        self.open -= u32::from(std::mem::replace(&mut seat.open, false));
+        seat.set_limit();
     }
 }
 
