@@ -44,9 +44,9 @@ impl Pool {
                     // requests are for must do so before all others.
                     Guilt::Possible => on_frozen + 1,
                     Guilt::Foremost if self.routes.share(request.route) >= DOMINANT => on_frozen + 1,
-                    // A second worker may tell an accident from a habit.
+                    // A second worker may tell an accident from a habit, where the others can spare one.
                     Guilt::Foremost | Guilt::Likely
-                        if on_frozen == 1 && self.can_risk_one(request.route, live) =>
+                        if on_frozen == 1 && self.reserve(request.route, live) >= 2 =>
                     {
                         2
                     }
@@ -136,13 +136,6 @@ impl Pool {
         let left = f64::from(live) - self.routes.need_of_others(route) / FULL_LOAD;
         // Rounded down; below zero it becomes zero.
         (left as u32).clamp(1, live.saturating_sub(1).max(1))
-    }
-
-    /// Whether the others would do without one worker more: they do not need it, or they have so little to do that they
-    /// can wait for its replacement.
-    fn can_risk_one(&self, route: RouteId, live: u32) -> bool {
-        let is_quiet = self.routes.need_of_others(route) < QUIET;
-        self.reserve(route, live) >= 2 || is_quiet && (live >= 2 || self.may_surge())
     }
 
     /// Whether now is the time to see if a quarantined route is well again, which may cost a worker. It need not be now,
@@ -379,9 +372,6 @@ const DOMINANT: f64 = 0.5;
 
 /// Beside such a route there is only its health check.
 const ALONE: f64 = 0.95;
-
-/// Routes that together keep a worker busy for less than this share of its time are soon done with what has waited.
-const QUIET: f64 = 0.1;
 
 /// A worker that was heard of so lately is hardly frozen.
 const FRESH: Duration = Duration::from_millis(100);
