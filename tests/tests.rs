@@ -9,6 +9,7 @@ mod failures;
 mod freeze;
 mod ledger;
 mod logs;
+mod origin;
 mod pools;
 mod processes;
 mod protocol;

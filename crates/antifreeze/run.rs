@@ -65,6 +65,7 @@ fn serve(
         disclosure,
     } = settings;
     let drain = pools.iter().map(|pool| pool.policy.stop.drain_timeout).max().unwrap_or_default();
+    let trusted_proxies = trusted_proxies.into();
     let proxy_options =
         Options { timeouts, limits, trusted_proxies, sites, disclosure, log: Some(log.clone()) };
     let listeners = Listeners::bind(listeners, usize::from(threads.get()))?;

@@ -164,7 +164,7 @@ pub(crate) struct Flags {
     /// Data-plane threads; auto: one a processor
     #[arg(long = "threads", id = "threads", value_name = "N")]
     pub(crate) threads: Option<Auto<Number<NonZeroU16, 1, 512>>>,
-    /// Proxies in front of us whose X-Forwarded-* and X-Request-Id are believed; may be repeated
+    /// Proxies in front of us whose Forwarded, X-Forwarded-* and X-Request-Id are believed; may be repeated
     #[arg(long = "trusted-proxy", id = "trusted_proxies", value_name = "NETWORK", value_delimiter = ',')]
     pub(crate) trusted_proxies: Vec<Network>,
     #[command(flatten)]

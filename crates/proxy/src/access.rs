@@ -3,7 +3,7 @@
 use crate::backend::Backend;
 use crate::metrics::Retry;
 use crate::options::Disclosure;
-use crate::request::{Origin, REQUEST_ID};
+use crate::origin::{Origin, REQUEST_ID};
 use crate::shard::Shard;
 use crate::watch::{Phase, Watch};
 use http::header::{HeaderMap, HeaderName, HeaderValue, REFERER, USER_AGENT};

@@ -1,9 +1,11 @@
 //! The proxy's limits. The defaults are here and nowhere else.
 
+use crate::origin::is_believed;
 use crate::site::Site;
 use ipnet::IpNet;
 use logs::Log;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What the operator decided about connections and requests.
@@ -13,8 +15,8 @@ pub struct Options {
     pub timeouts: Timeouts,
     /// What the proxy refuses to read.
     pub limits: Limits,
-    /// Peers whose `X-Forwarded-*` and `X-Request-Id` are believed; those of others are replaced.
-    pub trusted_proxies: Vec<IpNet>,
+    /// Peers whose `Forwarded`, `X-Forwarded-*` and `X-Request-Id` are believed; those of others are replaced.
+    pub trusted_proxies: Arc<[IpNet]>,
     /// Takes one line a request, if it has an access log.
     pub log: Option<Log>,
     /// Which app serves what.
@@ -49,9 +51,10 @@ pub enum RescueScope {
 }
 
 impl Options {
-    /// Whether the forwarding headers of a peer are believed. Whoever reaches a unix socket was let in by its mode.
-    pub(crate) fn trusts(&self, peer: Option<IpAddr>) -> bool {
-        peer.is_none_or(|peer| self.trusted_proxies.iter().any(|block| block.contains(&peer.to_canonical())))
+    /// Whose forwarding headers are believed, if this peer's are. Whoever reaches a unix socket was let in by its mode.
+    pub(crate) fn believed(&self, peer: Option<IpAddr>) -> Option<Arc<[IpNet]>> {
+        let trusted = peer.is_none_or(|peer| is_believed(peer, &self.trusted_proxies));
+        trusted.then(|| Arc::clone(&self.trusted_proxies))
     }
 }
 

@@ -2,56 +2,13 @@
 //! connection alone, and told where it comes from.
 
 use crate::error::Error;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use crate::origin::{Origin, REQUEST_ID, is_alias, is_claim};
 use http::header::{
     CONNECTION, CONTENT_LENGTH, EXPECT, Entry, HOST, HeaderMap, HeaderName, HeaderValue, MAX_FORWARDS, TE,
     TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::request::Parts;
 use http::{Method, Uri, Version};
-use rustls::pki_types::CertificateDer;
-use std::net::IpAddr;
-
-/// Where a connection's requests come from, as forwarding headers tell it.
-#[derive(Debug)]
-pub(crate) struct Origin {
-    /// The client's address; nothing for a unix socket.
-    pub(crate) peer: Option<IpAddr>,
-    /// Whether the peer's own forwarding headers are kept.
-    trusted: bool,
-    /// The address as text, written once a connection.
-    address: Option<HeaderValue>,
-    /// `http` or `https`.
-    scheme: HeaderValue,
-    /// The certificate that the client showed, as RFC 9440 writes it.
-    certificate: Option<HeaderValue>,
-}
-
-impl Origin {
-    pub(crate) fn new(peer: Option<IpAddr>, trusted: bool) -> Self {
-        let address = peer.map(|peer| peer.to_canonical().to_string());
-        let address = address.map(|text| HeaderValue::try_from(text).expect("an IP address is plain text"));
-        Self { peer, trusted, address, scheme: HeaderValue::from_static("http"), certificate: None }
-    }
-
-    /// The same, inside TLS, with the certificate that the client showed.
-    pub(crate) fn secured(self, certificate: Option<&CertificateDer<'_>>) -> Self {
-        let certificate = certificate.map(|bytes| {
-            HeaderValue::try_from(format!(":{}:", STANDARD.encode(bytes))).expect("base64 is plain text")
-        });
-        Self { scheme: HeaderValue::from_static("https"), certificate, ..self }
-    }
-
-    /// Who asked: what a trusted peer vouches for, else the peer.
-    pub(crate) fn client(&self, headers: &HeaderMap) -> Option<IpAddr> {
-        let vouched = || {
-            let last = headers.get_all(&FORWARDED_FOR).iter().next_back()?.to_str().ok()?;
-            last.rsplit(',').next()?.trim().parse().ok()
-        };
-        self.trusted.then(vouched).flatten().or(self.peer).map(|client| client.to_canonical())
-    }
-}
 
 /// What the rest of the way has to know about a request.
 #[derive(Debug)]
@@ -63,12 +20,6 @@ pub(crate) struct Wishes {
     /// What the client speaks.
     pub(crate) version: Version,
 }
-
-pub(crate) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-pub(crate) const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-pub(crate) const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-pub(crate) const CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
-pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Fields about one connection, never passed on (RFC 9110 section 7.6.1).
 fn is_hop_by_hop(name: &str) -> bool {
@@ -84,18 +35,9 @@ fn is_hop_by_hop(name: &str) -> bool {
     )
 }
 
-/// Fields that say who the client is: what a stranger claims in them is dropped.
-fn is_identity(name: &str) -> bool {
-    matches!(
-        name,
-        "x-forwarded-for"
-            | "x-forwarded-proto"
-            | "x-forwarded-host"
-            | "x-real-ip"
-            | "forwarded"
-            | "client-cert"
-            | "client-cert-chain"
-    )
+/// Fields of which there is one, and it is ours, the client's connection's, or part of the framing.
+pub(crate) fn is_ours(name: &str) -> bool {
+    is_hop_by_hop(name) || matches!(name, "proxy" | "host" | "via" | "content-length" | "content-type")
 }
 
 /// Checks the head and turns it into the one for the worker.
@@ -119,36 +61,12 @@ pub(crate) fn prepare(
         headers.remove(EXPECT);
     }
     drop_named_by_connection(headers);
-    drop_fields(headers, |name| {
-        is_hop_by_hop(name) || name == "proxy" || is_lookalike(name) || (!origin.trusted && is_claim(name))
+    let mut lists = origin.lists(headers);
+    let dropped = drop_fields(headers, |name, headers| {
+        is_hop_by_hop(name) || name == "proxy" || !origin.keeps(name) || is_alias(name, headers)
     });
-    if let Some(address) = &origin.address {
-        // A list may be spread over several lines (RFC 9110 section 5.3), and its last entry is the one that the
-        // trusted peer itself vouches for: to keep the first line alone would believe the client instead.
-        let mut list = Vec::new();
-        for earlier in headers.get_all(&FORWARDED_FOR).iter().filter(|line| line.to_str().is_ok()) {
-            list.extend_from_slice(earlier.as_bytes());
-            list.extend_from_slice(b", ");
-        }
-        let list = if list.is_empty() {
-            address.clone()
-        } else {
-            list.extend_from_slice(address.as_bytes());
-            HeaderValue::try_from(list).expect("values joined by commas are a value")
-        };
-        headers.insert(FORWARDED_FOR, list);
-    }
-    if let Entry::Vacant(place) = headers.entry(FORWARDED_PROTO) {
-        place.insert(origin.scheme.clone());
-    }
-    if let Some(certificate) = &origin.certificate
-        && let Entry::Vacant(place) = headers.entry(CLIENT_CERT)
-    {
-        place.insert(certificate.clone());
-    }
-    if let (Entry::Vacant(place), Some(host)) = (headers.entry(FORWARDED_HOST), &host) {
-        place.insert(host.clone());
-    }
+    lists.replace(&dropped);
+    origin.tell(headers, lists, host.as_ref());
     if let Entry::Vacant(place) = headers.entry(REQUEST_ID) {
         place.insert(new_id());
     }
@@ -184,7 +102,7 @@ pub(crate) fn authority(parts: &mut Parts) -> Result<Option<HeaderValue>, Error>
 /// Drops what concerns one connection: the well-known fields, and those that `Connection` names.
 pub(crate) fn strip(headers: &mut HeaderMap) {
     drop_named_by_connection(headers);
-    drop_fields(headers, is_hop_by_hop);
+    drop_fields(headers, |name, _| is_hop_by_hop(name));
 }
 
 /// Drops what `Connection` names. Ours are set after this, so that a client that lists them cannot delete them.
@@ -193,19 +111,21 @@ fn drop_named_by_connection(headers: &mut HeaderMap) {
         .filter(|name| !name.eq_ignore_ascii_case("close") && !name.eq_ignore_ascii_case("keep-alive"))
         .filter_map(|name| name.parse::<HeaderName>().ok())
         // Framing and routing are not the sender's to take away (they are checked already).
-        .filter(|name| *name != CONTENT_LENGTH && *name != HOST && !is_identity(name.as_str()))
+        .filter(|name| *name != CONTENT_LENGTH && *name != HOST && !is_claim(name.as_str()))
         .collect();
     for name in named {
         headers.remove(name);
     }
 }
 
-/// Drops the fields that are unwanted, in one pass: most heads have none.
-fn drop_fields(headers: &mut HeaderMap, unwanted: impl Fn(&str) -> bool) {
-    let found: Vec<HeaderName> = headers.keys().filter(|name| unwanted(name.as_str())).cloned().collect();
-    for name in found {
+/// Drops the fields that are unwanted, in one pass, and tells which: most heads have none.
+fn drop_fields(headers: &mut HeaderMap, unwanted: impl Fn(&str, &HeaderMap) -> bool) -> Vec<HeaderName> {
+    let all = &*headers;
+    let found: Vec<HeaderName> = all.keys().filter(|name| unwanted(name.as_str(), all)).cloned().collect();
+    for name in &found {
         headers.remove(name);
     }
+    found
 }
 
 /// Refuses what two servers might read in two ways (RFC 9112 section 6.3): that is how requests are smuggled.
@@ -280,20 +200,7 @@ fn is_authority(host: &[u8]) -> bool {
 
 /// Drops what a stranger claims about who asks.
 pub(crate) fn drop_identity(headers: &mut HeaderMap) {
-    drop_fields(headers, |name| is_claim(name) || is_lookalike(name));
-}
-
-fn is_claim(name: &str) -> bool {
-    is_identity(name) || name == REQUEST_ID.as_str()
-}
-
-/// Fields that a CGI-style environment (WSGI, Rack, PHP) cannot tell from those that name the client: there
-/// `X_Forwarded_For` and `X-Forwarded-For` become one variable.
-fn is_lookalike(name: &str) -> bool {
-    name.bytes().any(|byte| byte == b'_' || byte == b'.') && {
-        let plain = name.replace(['_', '.'], "-");
-        plain == "proxy" || is_claim(&plain)
-    }
+    drop_fields(headers, |name, headers| is_claim(name) || is_alias(name, headers));
 }
 
 /// `Max-Forwards` of OPTIONS and TRACE counts proxies (RFC 9110 section 7.6.2).

@@ -8,7 +8,7 @@ use crate::forward;
 use crate::handshake::{self, Reason};
 use crate::listener::{Acceptor, Endpoint, Listeners, ListeningSocket};
 use crate::metrics::Metrics;
-use crate::request::Origin;
+use crate::origin::Origin;
 use crate::role::{HttpsPort, Listener, Role};
 use crate::route::discovery;
 use crate::shard::Shard;
@@ -173,7 +173,7 @@ async fn run(
 async fn serve(shard: Arc<Shard>, accepted: Accepted, stage: watch::Receiver<Stage>) {
     let _counted = Counted::new(&shard);
     let Accepted { stream, peer, role } = accepted;
-    let origin = Origin::new(peer, shard.options.trusts(peer));
+    let origin = Origin::new(peer, shard.options.believed(peer));
     let (stream, origin, redirect) = match role {
         Role::Http => (ClientStream::Left(stream), origin, None),
         Role::Redirect(port) => (ClientStream::Left(stream), origin, Some(port)),
