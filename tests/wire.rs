@@ -14,6 +14,7 @@ mod endings;
 mod fields;
 mod framing;
 mod interim;
+mod limits;
 mod streaming;
 mod timeouts;
 mod tls;

@@ -336,6 +336,12 @@ pub(crate) struct Timeouts {
     /// Between two pieces of a request's body: 408
     #[arg(long = "body-timeout", id = "timeouts.body_idle", value_name = "TIME")]
     pub(crate) body_idle: Option<Patience>,
+    /// Bytes of a request's body that must come a second, on average, while they are waited for: 408
+    #[arg(long = "body-rate", id = "timeouts.body_rate", value_name = "SIZE")]
+    pub(crate) body_rate: Option<Limit<Size<1, { KIB * KIB * KIB }>>>,
+    /// How far a request's body may be behind that
+    #[arg(long = "body-grace", id = "timeouts.body_grace", value_name = "TIME")]
+    pub(crate) body_grace: Option<Time<10, DAY>>,
     /// From the whole request to the head of its answer: 504
     #[arg(long = "response-timeout", id = "timeouts.response_start", value_name = "TIME")]
     pub(crate) response_start: Option<Patience>,
@@ -350,10 +356,10 @@ pub(crate) struct Timeouts {
     pub(crate) tunnel_idle: Option<TunnelPatience>,
 }
 
-/// `limits`: what the proxy refuses to read.
+/// `limits`: how much clients may send, and have at once.
 #[derive(Debug, Default, Args, Deserialize)]
-#[serde(default, deny_unknown_fields, expecting = "a mapping of size limits")]
-#[command(next_help_heading = "Size limits")]
+#[serde(default, deny_unknown_fields, expecting = "a mapping of limits")]
+#[command(next_help_heading = "Limits of what clients send and have (off: none)")]
 pub(crate) struct Limits {
     /// Bytes of a request's header: 431
     #[arg(long = "header-limit", id = "limits.header_bytes", value_name = "SIZE")]
@@ -361,12 +367,27 @@ pub(crate) struct Limits {
     /// Fields of a request's header: 431
     #[arg(long = "header-count-limit", id = "limits.header_count", value_name = "N")]
     pub(crate) header_count: Option<Number<usize, 10, 1000>>,
+    /// Bytes of a request's target: 414
+    #[arg(long = "target-limit", id = "limits.target_bytes", value_name = "SIZE")]
+    pub(crate) target_bytes: Option<Size<8000, { 64 * KIB - 2 }>>,
     /// Bytes of a request's body: 413; off: any number
     #[arg(long = "body-limit", id = "limits.body_bytes", value_name = "SIZE")]
     pub(crate) body_bytes: Option<BodyLimit>,
-    /// Client connections of each thread; more wait in the kernel's queue
+    /// Client connections; more wait in the kernel's queue
     #[arg(long = "connection-limit", id = "limits.connections", value_name = "N")]
     pub(crate) connections: Option<Number<usize, 1, 1_000_000>>,
+    /// Requests of one connection: it is closed after the last one's answer
+    #[arg(long = "connection-request-limit", id = "limits.connection_requests", value_name = "N")]
+    pub(crate) connection_requests: Option<Limit<Number<u32, 1, 1_000_000_000>>>,
+    /// Connections of one client (an IPv4 address, an IPv6 /64 network); one more is closed at once
+    #[arg(long = "client-connection-limit", id = "limits.client_connections", value_name = "N")]
+    pub(crate) client_connections: Option<Limit<Number<u32, 1, 1_000_000>>>,
+    /// Requests of one client in flight; one more is answered 429
+    #[arg(long = "client-in-flight-limit", id = "limits.client_in_flight", value_name = "N")]
+    pub(crate) client_in_flight: Option<Limit<Number<u32, 1, 1_000_000>>>,
+    /// Networks whose addresses may stand for many clients, and are not counted; may be repeated
+    #[arg(long = "client-exempt", id = "limits.exempt", value_name = "NETWORK", value_delimiter = ',')]
+    pub(crate) exempt: Option<Vec<Network>>,
 }
 
 /// `log`: what the program prints, and where.

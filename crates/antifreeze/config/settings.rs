@@ -11,7 +11,7 @@ use console::Admin;
 use ipnet::IpNet;
 use logs::LogOptions;
 use proxy::{Disclosure, Endpoint, Limits, Listener, Role, Site, Timeouts};
-use std::num::NonZeroU16;
+use std::num::{NonZeroU16, NonZeroU64};
 
 /// The whole configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -168,14 +168,27 @@ impl Settings {
             ("timeouts.handshake", limit(self.timeouts.handshake)),
             ("timeouts.header", limit(self.timeouts.header)),
             ("timeouts.body_idle", limit(self.timeouts.body_idle)),
+            ("timeouts.body_rate", show_limit(self.timeouts.body_rate.map(NonZeroU64::get), show_size)),
+            ("timeouts.body_grace", show_duration(self.timeouts.body_grace)),
             ("timeouts.response_start", limit(self.timeouts.response_start)),
             ("timeouts.stream_idle", limit(self.timeouts.stream_idle)),
             ("timeouts.keep_alive", limit(self.timeouts.keep_alive)),
             ("timeouts.tunnel_idle", limit(self.timeouts.tunnel_idle)),
             ("limits.header_bytes", bytes(self.limits.header_bytes)),
             ("limits.header_count", self.limits.header_count.to_string()),
+            ("limits.target_bytes", bytes(self.limits.target_bytes)),
             ("limits.body_bytes", show_limit(self.limits.body_bytes, show_size)),
             ("limits.connections", self.limits.connections.to_string()),
+            (
+                "limits.connection_requests",
+                show_limit(self.limits.connection_requests, |most| most.to_string()),
+            ),
+            (
+                "limits.client_connections",
+                show_limit(self.limits.client_connections, |most| most.to_string()),
+            ),
+            ("limits.client_in_flight", show_limit(self.limits.client_in_flight, |most| most.to_string())),
+            ("limits.exempt", join(&self.limits.exempt)),
             ("log.format", self.log.format.to_string()),
             ("log.level", self.log.filter.to_string()),
             ("log.access", self.log.access.to_string()),
@@ -192,6 +205,11 @@ fn take_timeouts(timeouts: &mut Timeouts, given: &raw::Timeouts) {
     choose(&mut timeouts.handshake, given.handshake.map(|limit| limit.map(|time| time.0)));
     choose(&mut timeouts.header, given.header.map(|limit| limit.map(|time| time.0)));
     choose(&mut timeouts.body_idle, given.body_idle.map(|limit| limit.map(|time| time.0)));
+    choose(
+        &mut timeouts.body_rate,
+        given.body_rate.map(|limit| limit.map(|size| size.0).and_then(NonZeroU64::new)),
+    );
+    choose(&mut timeouts.body_grace, given.body_grace.map(|time| time.0));
     choose(&mut timeouts.response_start, given.response_start.map(|limit| limit.map(|time| time.0)));
     choose(&mut timeouts.stream_idle, given.stream_idle.map(|limit| limit.map(|time| time.0)));
     choose(&mut timeouts.keep_alive, given.keep_alive.map(|limit| limit.map(|time| time.0)));
@@ -199,11 +217,19 @@ fn take_timeouts(timeouts: &mut Timeouts, given: &raw::Timeouts) {
 }
 
 fn take_limits(limits: &mut Limits, given: &raw::Limits) {
-    let bytes = given.header_bytes.map(|size| usize::try_from(size.0).unwrap_or(usize::MAX));
-    choose(&mut limits.header_bytes, bytes);
+    let bytes = |size: u64| usize::try_from(size).unwrap_or(usize::MAX);
+    choose(&mut limits.header_bytes, given.header_bytes.map(|size| bytes(size.0)));
     choose(&mut limits.header_count, given.header_count.map(|count| count.0));
+    choose(&mut limits.target_bytes, given.target_bytes.map(|size| bytes(size.0)));
     choose(&mut limits.body_bytes, given.body_bytes.map(|limit| limit.map(|size| size.0)));
     choose(&mut limits.connections, given.connections.map(|count| count.0));
+    choose(
+        &mut limits.connection_requests,
+        given.connection_requests.map(|limit| limit.map(|count| count.0)),
+    );
+    choose(&mut limits.client_connections, given.client_connections.map(|limit| limit.map(|count| count.0)));
+    choose(&mut limits.client_in_flight, given.client_in_flight.map(|limit| limit.map(|count| count.0)));
+    choose(&mut limits.exempt, given.exempt.as_ref().map(|all| networks(all)));
 }
 
 fn take_log(log: &mut LogOptions, given: &raw::Log) {

@@ -1,9 +1,11 @@
 //! What is said of a request when it is over: to the metrics always, to the access log if there is one.
 
 use crate::backend::Backend;
+use crate::clients::Turn;
 use crate::metrics::Retry;
 use crate::options::Disclosure;
 use crate::origin::{Origin, REQUEST_ID};
+use crate::redirect::REDIRECT;
 use crate::shard::Shard;
 use crate::watch::{Phase, Watch};
 use http::header::{HeaderMap, HeaderName, HeaderValue, REFERER, USER_AGENT};
@@ -24,7 +26,7 @@ pub(crate) const CLIENT_CLOSED: u16 = 499;
 pub(crate) const STALLED: &str = "stalled";
 
 /// Says who made the answer and why, in the words of the logs and metrics.
-const REASON: HeaderName = HeaderName::from_static("x-antifreeze");
+pub(crate) const REASON: HeaderName = HeaderName::from_static("x-antifreeze");
 
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
@@ -44,6 +46,8 @@ pub(crate) struct Record {
     pub(crate) reason: Option<&'static str>,
     /// Which route it is of, once its head was understood.
     pub(crate) route: Option<RouteId>,
+    /// Its turn, if the client's requests are counted.
+    pub(crate) turn: Option<Turn>,
     /// Whether another worker answered than the one that it was given to.
     pub(crate) rescued: bool,
     /// How long it waited for a worker.
@@ -69,6 +73,7 @@ impl Record {
             whole: false,
             reason: None,
             route: None,
+            turn: None,
             rescued: false,
             queued: Duration::ZERO,
             answered: None,
@@ -241,10 +246,13 @@ impl Drop for Record {
         // Not only polls end requests: whatever drops the connection does.
         self.watch.tick();
         let took = self.watch.now() - self.began;
-        self.watch.enter(Phase::Idle);
+        self.watch.end();
         match &self.backend {
             Some(backend) => backend.count_request(status, took),
             None => self.shard.count_request(status, took),
+        }
+        if let Some(reason) = self.reason.filter(|reason| *reason != REDIRECT) {
+            self.shard.refuse(reason);
         }
         if let (Some(mut line), Some(log)) = (self.line.take(), &self.shard.options.log) {
             line.at = logs::now();

@@ -344,8 +344,8 @@ async fn send(
     meter.await_head(upstream::LONGEST_ANSWER_HEAD);
     let mut answer = pin!(sender.try_send_request(request));
     let answer = poll_fn(|cx| {
-        if watch.has_expired(Phase::Upload) {
-            return Poll::Ready(Err(Failure::Broken(Error::BodyTimeout)));
+        if let Some(error) = watch.late_body() {
+            return Poll::Ready(Err(Failure::Broken(error)));
         }
         if watch.has_expired(Phase::Answer) {
             return Poll::Ready(Err(Failure::Broken(Error::AnswerTimeout)));

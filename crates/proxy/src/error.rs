@@ -1,6 +1,8 @@
 //! What the proxy itself answers, and with which status: one `match`.
 
+use crate::access::REASON;
 use crate::download::Download;
+use crate::options::Disclosure;
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use policy::{Refusal, Shed};
@@ -13,8 +15,18 @@ pub(crate) enum Error {
     Malformed(&'static str),
     /// The body is longer than the limit.
     BodyTooLarge,
+    /// The head did not arrive in time.
+    HeaderTimeout,
+    /// The target is longer than the limit.
+    TargetTooLong,
+    /// The head is longer than the limit, or has more fields.
+    HeadTooLarge,
+    /// The client has as many requests in flight as it may.
+    ClientInFlight,
     /// The client stopped sending its body.
     BodyTimeout,
+    /// The client sends its body too slowly.
+    BodyTooSlow,
     /// The body broke off, or its chunks are not well formed.
     BadBody,
     /// CONNECT: this is no forward proxy.
@@ -46,6 +58,25 @@ impl Error {
             Self::Malformed(words) => (StatusCode::BAD_REQUEST, "malformed", words),
             Self::BodyTooLarge => {
                 (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The request body is longer than allowed.")
+            }
+            Self::HeaderTimeout => {
+                (StatusCode::REQUEST_TIMEOUT, "header_timeout", "The request header did not arrive in time.")
+            }
+            Self::TargetTooLong => {
+                (StatusCode::URI_TOO_LONG, "target_too_long", "The request target is longer than allowed.")
+            }
+            Self::HeadTooLarge => (
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "head_too_large",
+                "The request header is longer than allowed, or has too many fields.",
+            ),
+            Self::ClientInFlight => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "client_in_flight",
+                "Too many requests of this client are being answered already.",
+            ),
+            Self::BodyTooSlow => {
+                (StatusCode::REQUEST_TIMEOUT, "body_too_slow", "The request body arrives too slowly.")
             }
             Self::BodyTimeout => {
                 (StatusCode::REQUEST_TIMEOUT, "body_timeout", "The request body did not arrive in time.")
@@ -88,6 +119,11 @@ impl Error {
         }
     }
 
+    /// The answer's status.
+    pub(crate) fn status(self) -> StatusCode {
+        self.verdict().0
+    }
+
     /// The token of logs and metrics.
     pub(crate) fn reason(self) -> &'static str {
         self.verdict().1
@@ -99,6 +135,41 @@ impl Error {
             self,
             Self::Unavailable(Unavailable(Refusal { why: Shed::RouteConfined | Shed::RouteQuarantined, .. }))
         )
+    }
+
+    /// Whether what follows on the connection cannot be trusted to be the next request.
+    pub(crate) fn ends_connection(self) -> bool {
+        match self {
+            Self::Malformed(_)
+            | Self::Coding
+            | Self::HeaderTimeout
+            | Self::TargetTooLong
+            | Self::HeadTooLarge
+            | Self::BodyTooLarge
+            | Self::BodyTimeout
+            | Self::BodyTooSlow
+            | Self::BadBody => true,
+            Self::Connect
+            | Self::LastHop
+            | Self::Misdirected
+            | Self::NoRoute
+            | Self::ClientInFlight
+            | Self::Unavailable(_)
+            | Self::Unreachable
+            | Self::Lost
+            | Self::BadAnswer
+            | Self::AnswerTimeout => false,
+        }
+    }
+
+    /// The last answer on a connection whose request was not understood, byte for byte.
+    pub(crate) fn last_words(self, disclosure: Disclosure) -> String {
+        let (status, reason, _) = self.verdict();
+        let reason = match disclosure {
+            Disclosure::Off => String::new(),
+            Disclosure::Reason | Disclosure::Timing => format!("{REASON}: {reason}\r\n"),
+        };
+        format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 0\r\n{reason}\r\n")
     }
 
     /// The answer to the client: a problem document (RFC 9457), with the route that it is about, if it is.
@@ -115,20 +186,31 @@ impl Error {
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if self.ends_connection() {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         match self {
             Self::Unavailable(Unavailable(refusal)) => {
                 let whole = refusal.retry_after.as_millis().div_ceil(1000).max(1);
                 headers.insert(RETRY_AFTER, HeaderValue::from(u64::try_from(whole).unwrap_or(u64::MAX)));
             }
+            Self::ClientInFlight => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            }
             Self::Connect => {
                 headers
                     .insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
             }
-            // What follows on the connection cannot be trusted to be the next request.
-            Self::Malformed(_) | Self::Coding | Self::BodyTooLarge | Self::BodyTimeout | Self::BadBody => {
-                headers.insert(CONNECTION, HeaderValue::from_static("close"));
-            }
-            Self::LastHop
+            Self::Malformed(_)
+            | Self::Coding
+            | Self::HeaderTimeout
+            | Self::TargetTooLong
+            | Self::HeadTooLarge
+            | Self::BodyTooLarge
+            | Self::BodyTimeout
+            | Self::BodyTooSlow
+            | Self::BadBody
+            | Self::LastHop
             | Self::Misdirected
             | Self::NoRoute
             | Self::Unreachable

@@ -1,6 +1,7 @@
 //! One request in, one response out: the whole way in one function, read from top to bottom.
 
 use crate::access::Record;
+use crate::clients::Full;
 use crate::deliver::{Answered, deliver};
 use crate::download::Download;
 use crate::error::Error;
@@ -30,12 +31,16 @@ pub(crate) async fn serve(
     redirect: Option<HttpsPort>,
     request: Request<Incoming>,
 ) -> Result<Response<Download>, Infallible> {
-    watch.begin();
+    let number = watch.begin();
+    let version = request.version();
     let mut record = Box::new(Record::new(Arc::clone(&shard), Arc::clone(&watch)));
     let mut response = match forward(&shard, &watch, &origin, redirect, request, &mut record).await {
         Ok(response) => response,
         Err(error) => {
             record.reason = Some(error.reason());
+            if error.ends_connection() {
+                watch.leave_unread();
+            }
             let route = record.backend.as_ref().zip(record.route).filter(|_| error.concerns_route());
             error.into_response(route.map(|(backend, route)| backend.routes.name(route)))
         }
@@ -43,21 +48,40 @@ pub(crate) async fn serve(
     record.disclose(response.headers_mut());
     record.status = Some(response.status());
     record.whole = response.body().is_end_stream();
-    watch.enter(Phase::Download);
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        watch.enter(Phase::Download);
+        if shard.options.limits.connection_requests.is_some_and(|most| number >= most) {
+            end_connection(&mut response, version);
+            // The client may have sent the next one already.
+            watch.leave_unread();
+        }
+    }
     response.body_mut().record = Some(record);
     Ok(response)
+}
+
+/// Makes this the last answer of a connection.
+fn end_connection(response: &mut Response<Download>, version: Version) {
+    if version == Version::HTTP_10 {
+        // Hyper knows it by this version; to a close it would add a keep-alive.
+        *response.version_mut() = Version::HTTP_10;
+    } else {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
 }
 
 async fn forward(
     shard: &Arc<Shard>,
     watch: &Arc<Watch>,
-    origin: &Origin,
+    origin: &Arc<Origin>,
     redirect: Option<HttpsPort>,
     request: Request<Incoming>,
     record: &mut Record,
 ) -> Result<Response<Download>, Error> {
     let (mut parts, body) = request.into_parts();
     record.note_head(&parts, origin);
+    request::check_target(&parts.uri, shard.options.limits.target_bytes)?;
+    record.turn = origin.begin(&parts.headers).map_err(|Full| Error::ClientInFlight)?;
     let mut upload = Upload::new(body, Arc::clone(watch));
     if let Some(port) = redirect {
         let response = redirect::answer(&mut parts, port)?;
@@ -72,6 +96,7 @@ async fn forward(
     watch.heed(*timeouts);
     upload.limit(*body_bytes)?;
     let client = wishes.upgrade.as_ref().and_then(|_| parts.extensions.remove::<OnUpgrade>());
+    let client = client.map(|upgrade| tunnel::Client { upgrade, origin: Arc::clone(origin) });
     let route = backend.route(&parts.method, parts.uri.path());
     record.route = Some(route.id);
     let gate = (wishes.expects_continue && !upload.is_end_stream()).then(Arc::<Gate>::default);
@@ -104,7 +129,7 @@ fn answer(
     destination: &Destination,
     wishes: &Wishes,
     answered: Answered,
-    client: Option<OnUpgrade>,
+    client: Option<tunnel::Client>,
 ) -> Result<Response<Download>, Error> {
     let Answered { response, upstream, mut lease, .. } = answered;
     let (mut parts, body) = response.into_parts();

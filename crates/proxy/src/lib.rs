@@ -6,6 +6,7 @@
 mod access;
 mod backend;
 mod client;
+mod clients;
 mod closing;
 mod deliver;
 mod download;
@@ -16,8 +17,10 @@ mod handshake;
 mod listener;
 mod meter;
 mod metrics;
+mod noted;
 mod options;
 mod origin;
+mod pace;
 mod redirect;
 mod replay;
 mod request;

@@ -16,6 +16,7 @@ pub struct Metrics {
     rescues: IntCounterVec,
     handshakes: IntCounterVec,
     failed_handshakes: IntCounterVec,
+    refusals: IntCounterVec,
     /// Open client connections.
     pub(crate) connections: IntGauge,
 }
@@ -68,9 +69,17 @@ impl Metrics {
                 Opts::new("antifreeze_tls_handshake_failures_total", "TLS handshakes that failed, by why."),
                 &["reason"],
             )?,
+            refusals: IntCounterVec::new(
+                Opts::new(
+                    "antifreeze_refusals_total",
+                    "Requests without a worker's whole answer, and connections that were closed instead, by reason.",
+                ),
+                &["reason"],
+            )?,
             connections: IntGauge::new("antifreeze_client_connections", "Open client connections.")?,
         };
-        let families: [Box<dyn Collector>; 9] = [
+        let families: [Box<dyn Collector>; 10] = [
+            Box::new(metrics.refusals.clone()),
             Box::new(metrics.rescues.clone()),
             Box::new(metrics.requests.clone()),
             Box::new(metrics.total.clone()),
@@ -105,6 +114,11 @@ impl Metrics {
             rescues: RESCUES.map(|outcome| self.rescues.with_label_values(&[pool, outcome]).local()),
             retries: RETRIES.map(|reason| self.retries.with_label_values(&[pool, reason]).local()),
         }
+    }
+
+    /// One thread's own counts of what is refused.
+    pub(crate) fn refusals(&self) -> Refusals {
+        Refusals { by_reason: Vec::new(), shared: self.refusals.clone() }
     }
 
     /// One thread's own counts of what clients are answered. Those that came to no pool have an empty name for it, which
@@ -180,6 +194,33 @@ impl Answers {
             counter.flush();
         }
         self.total.flush();
+    }
+}
+
+/// Refusals of one thread since it last added them up.
+#[derive(Debug)]
+pub(crate) struct Refusals {
+    /// In the order of first appearance.
+    by_reason: Vec<(&'static str, LocalIntCounter)>,
+    shared: IntCounterVec,
+}
+
+impl Refusals {
+    pub(crate) fn count(&mut self, reason: &'static str) {
+        if let Some((_, counter)) = self.by_reason.iter().find(|(known, _)| *known == reason) {
+            counter.inc();
+            return;
+        }
+        let counter = self.shared.with_label_values(&[reason]).local();
+        counter.inc();
+        self.by_reason.push((reason, counter));
+    }
+
+    /// Adds this thread's counts to everybody's.
+    pub(crate) fn flush(&self) {
+        for (_, counter) in &self.by_reason {
+            counter.flush();
+        }
     }
 }
 

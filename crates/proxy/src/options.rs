@@ -4,7 +4,8 @@ use crate::origin::is_believed;
 use crate::site::Site;
 use ipnet::IpNet;
 use logs::Log;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -67,6 +68,10 @@ pub struct Timeouts {
     pub header: Option<Duration>,
     /// Between two pieces of a request body that the proxy waits for: 408.
     pub body_idle: Option<Duration>,
+    /// Bytes of a request's body that must come on average in each second that the proxy waits for them: 408.
+    pub body_rate: Option<NonZeroU64>,
+    /// How far a body may be behind that.
+    pub body_grace: Duration,
     /// From the request, sent, to the head of its answer: 504.
     pub response_start: Option<Duration>,
     /// Between two pieces of an answer, whoever is slow: the connection is cut.
@@ -83,6 +88,8 @@ impl Default for Timeouts {
             handshake: Some(Duration::from_secs(10)),
             header: Some(Duration::from_secs(15)),
             body_idle: Some(Duration::from_secs(30)),
+            body_rate: NonZeroU64::new(240),
+            body_grace: Duration::from_secs(10),
             response_start: Some(Duration::from_secs(60)),
             stream_idle: Some(Duration::from_secs(300)),
             keep_alive: Some(Duration::from_secs(75)),
@@ -91,17 +98,27 @@ impl Default for Timeouts {
     }
 }
 
-/// How much of a request is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How much a client may send, and have at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of a request's head, target included: 431.
     pub header_bytes: usize,
     /// Fields of a request's head: 431.
     pub header_count: usize,
+    /// Bytes of a request's target: 414. RFC 9112 section 3 asks for 8000 at least.
+    pub target_bytes: usize,
     /// Bytes of a request's body: 413. `None`: no limit.
     pub body_bytes: Option<u64>,
-    /// Client connections of each thread; more wait in the kernel's queue.
+    /// Client connections; more wait in the kernel's queue.
     pub connections: usize,
+    /// Requests of one connection: it is closed behind the last one's answer. `None`: no limit.
+    pub connection_requests: Option<u32>,
+    /// Connections of one client, an IPv4 address or an IPv6 /64 network: one more is closed at once. `None`: no limit.
+    pub client_connections: Option<u32>,
+    /// Requests of one client in flight: 429. `None`: no limit.
+    pub client_in_flight: Option<u32>,
+    /// Networks whose addresses are not counted as clients, because one of them may stand for many.
+    pub exempt: Vec<IpNet>,
 }
 
 impl Default for Limits {
@@ -109,8 +126,28 @@ impl Default for Limits {
         Self {
             header_bytes: 64 * 1024,
             header_count: 100,
+            target_bytes: 32 * 1024,
             body_bytes: Some(1024 * 1024 * 1024),
             connections: 16 * 1024,
+            connection_requests: Some(10_000),
+            client_connections: Some(4096),
+            client_in_flight: Some(1024),
+            exempt: local_networks(),
         }
     }
+}
+
+/// Loopback and private networks (RFC 1918, RFC 4193): no stranger has such an address, but a proxy that nobody
+/// declared may.
+fn local_networks() -> Vec<IpNet> {
+    let v4 = |address: [u8; 4], length| IpNet::new_assert(address.into(), length);
+    let v6 = |address: Ipv6Addr, length| IpNet::new_assert(address.into(), length);
+    vec![
+        v4([127, 0, 0, 0], 8),
+        v6(Ipv6Addr::LOCALHOST, 128),
+        v4([10, 0, 0, 0], 8),
+        v4([172, 16, 0, 0], 12),
+        v4([192, 168, 0, 0], 16),
+        v6(Ipv6Addr::new(0xfc00, 0, 0, 0, 0, 0, 0, 0), 7),
+    ]
 }

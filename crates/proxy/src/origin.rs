@@ -4,6 +4,7 @@
 //! but no more of its lists than trusted proxies vouch for: entries are in the order of the way, so the last one that is
 //! no trusted proxy is the client, and what stands before it is what that client claims.
 
+use crate::clients::{Full, Seat, Turn};
 use crate::forwarded;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -26,14 +27,15 @@ pub(crate) struct Origin {
     scheme: HeaderValue,
     /// The certificate that the client showed, as RFC 9440 writes it.
     certificate: Option<HeaderValue>,
+    seat: Seat,
 }
 
 impl Origin {
-    pub(crate) fn new(peer: Option<IpAddr>, believed: Option<Arc<[IpNet]>>) -> Self {
+    pub(crate) fn new(peer: Option<IpAddr>, believed: Option<Arc<[IpNet]>>, seat: Seat) -> Self {
         let address = peer.map(|peer| peer.to_canonical().to_string());
         let address = address.map(|text| HeaderValue::try_from(text).expect("an IP address is plain text"));
         let scheme = HeaderValue::from_static("http");
-        Self { peer, believed, address, scheme, certificate: None }
+        Self { peer, believed, address, scheme, certificate: None, seat }
     }
 
     /// The same, inside TLS, with the certificate that the client showed.
@@ -48,6 +50,20 @@ impl Origin {
     pub(crate) fn client(&self, headers: &HeaderMap) -> Option<IpAddr> {
         let vouched = || Some(vouched(&entries(headers), self.believed.as_deref()?).client?.to_canonical());
         vouched().or_else(|| self.peer.map(|peer| peer.to_canonical()))
+    }
+
+    /// Counts a request, if whoever asks is counted.
+    ///
+    /// # Errors
+    /// When the client has as many in flight as it may.
+    pub(crate) fn begin(&self, headers: &HeaderMap) -> Result<Option<Turn>, Full> {
+        if self.believed.is_none() {
+            return self.seat.begin();
+        }
+        match self.client(headers) {
+            Some(client) => self.seat.account().begin(client),
+            None => Ok(None),
+        }
     }
 
     /// Whether the peer's own word on this field is kept.

@@ -40,6 +40,17 @@ pub(crate) fn is_ours(name: &str) -> bool {
     is_hop_by_hop(name) || matches!(name, "proxy" | "host" | "via" | "content-length" | "content-type")
 }
 
+/// Whether the target is no longer than it may be.
+///
+/// # Errors
+/// [`Error::TargetTooLong`].
+pub(crate) fn check_target(target: &Uri, longest: usize) -> Result<(), Error> {
+    let scheme = target.scheme_str().map_or(0, |scheme| scheme.len() + "://".len());
+    let authority = target.authority().map_or(0, |authority| authority.as_str().len());
+    let path = target.path_and_query().map_or(0, |path| path.as_str().len());
+    if scheme + authority + path > longest { Err(Error::TargetTooLong) } else { Ok(()) }
+}
+
 /// Checks the head and turns it into the one for the worker.
 ///
 /// # Errors

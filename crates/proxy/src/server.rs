@@ -3,11 +3,13 @@
 use crate::access;
 use crate::backend::App;
 use crate::client::ClientStream;
+use crate::clients::{Clients, Full, Seat};
 use crate::closing::{self, Ending};
 use crate::forward;
 use crate::handshake::{self, Reason};
 use crate::listener::{Acceptor, Endpoint, Listeners, ListeningSocket};
 use crate::metrics::Metrics;
+use crate::noted::Noted;
 use crate::origin::Origin;
 use crate::role::{HttpsPort, Listener, Role};
 use crate::route::discovery;
@@ -29,7 +31,6 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use supervisor::Stream;
 use tls::Terminator;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -65,10 +66,12 @@ pub fn start(
 ) -> io::Result<Running> {
     let bound = listeners.bound().to_vec();
     let (stage, _) = watch::channel(Stage::Serving);
+    let clients = Arc::new(Clients::new(options, metrics.connections.clone()));
     let mut threads = Vec::new();
     for (number, acceptors) in listeners.by_thread.into_iter().enumerate() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let shard = Arc::new(Shard::new(apps, options.clone(), metrics.clone(), number));
+        let shard =
+            Arc::new(Shard::new(apps, options.clone(), metrics.clone(), Arc::clone(&clients), number));
         let stage = stage.subscribe();
         let body = move || {
             runtime.block_on(async {
@@ -129,15 +132,22 @@ async fn run(
     let mut sweep = tokio::time::interval(SWEEP_EVERY);
     sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut until = stage.clone();
+    // Accepted, and without a seat: then the others wait in the kernel's queue.
+    let mut seatless = None;
     loop {
-        let room = connections.len() < shard.options.limits.connections;
+        if let Some(accepted) = seatless.take() {
+            match shard.clients.seat() {
+                Some(seat) => {
+                    connections.spawn(serve(Arc::clone(&shard), accepted, seat, stage.clone()));
+                }
+                None => seatless = Some(accepted),
+            }
+        }
         tokio::select! {
             biased;
             _ = until.wait_for(|stage| *stage > Stage::Serving) => break,
-            accepted = accept(&doors), if room => match accepted {
-                Ok(accepted) => {
-                    connections.spawn(serve(Arc::clone(&shard), accepted, stage.clone()));
-                }
+            accepted = accept(&doors), if seatless.is_none() => match accepted {
+                Ok(accepted) => seatless = Some(accepted),
                 // Out of descriptors or memory (accept(2)): wait for somebody to leave instead of spinning.
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept connections; trying again");
@@ -145,13 +155,19 @@ async fn run(
                 }
             },
             Some(_) = connections.join_next() => {}
+            // On other threads too seats become free.
             _ = sweep.tick() => shard.sweep(),
         }
     }
     drop(errands);
-    // What waits in the kernel's queue was promised a connection.
-    while let Some(Ok(accepted)) = poll_once(accept(&doors)).await {
-        connections.spawn(serve(Arc::clone(&shard), accepted, stage.clone()));
+    // What waits in the kernel's queue was promised a connection, as long as there are seats.
+    while let Some(seat) = shard.clients.seat() {
+        let next = match seatless.take() {
+            Some(accepted) => Some(accepted),
+            None => poll_once(accept(&doors)).await.and_then(Result::ok),
+        };
+        let Some(accepted) = next else { break };
+        connections.spawn(serve(Arc::clone(&shard), accepted, seat, stage.clone()));
     }
     drop(doors);
     drop(until);
@@ -170,10 +186,14 @@ async fn run(
 }
 
 /// One client connection, from its acceptance to its end.
-async fn serve(shard: Arc<Shard>, accepted: Accepted, stage: watch::Receiver<Stage>) {
-    let _counted = Counted::new(&shard);
+async fn serve(shard: Arc<Shard>, accepted: Accepted, mut seat: Seat, stage: watch::Receiver<Stage>) {
     let Accepted { stream, peer, role } = accepted;
-    let origin = Origin::new(peer, shard.options.believed(peer));
+    if let Err(Full) = seat.assign(peer) {
+        tracing::debug!(?peer, reason = CLIENT_CONNECTIONS, "connection refused");
+        shard.refuse(CLIENT_CONNECTIONS);
+        return closing::refuse(&stream);
+    }
+    let origin = Origin::new(peer, shard.options.believed(peer), seat);
     let (stream, origin, redirect) = match role {
         Role::Http => (ClientStream::Left(stream), origin, None),
         Role::Redirect(port) => (ClientStream::Left(stream), origin, Some(port)),
@@ -235,14 +255,17 @@ async fn serve_http1(
     let service = service_fn({
         let (shard, watch, origin) = (Arc::clone(&shard), Arc::clone(&watch), Arc::clone(&origin));
         move |request: Request<Incoming>| {
+            // The head is whole: what is read from now on is something else.
+            watch.enter(Phase::Queue);
             forward::serve(Arc::clone(&shard), Arc::clone(&watch), Arc::clone(&origin), redirect, request)
         }
     });
-    let io = TokioIo::new(Noted { stream, watch: Arc::clone(&watch) });
     let limits = &shard.options.limits;
+    let io = TokioIo::new(Noted::new(stream, Arc::clone(&watch), limits.header_bytes));
     let mut connection = http1::Builder::new()
-        .max_buf_size(limits.header_bytes.max(SMALLEST_BUFFER))
-        .max_header_size(limits.header_bytes)
+        // More than a head may have: what is too long is noticed where it is read.
+        .max_buf_size(limits.header_bytes + SMALLEST_BUFFER)
+        .max_header_size(limits.header_bytes + SMALLEST_BUFFER)
         .max_headers(limits.header_count)
         .header_read_timeout(None)
         .serve_connection(io, service)
@@ -296,88 +319,16 @@ async fn serve_http1(
         }
     })
     .await;
-    if let Some((status, reason)) = ending.refusal(watch.phase()) {
-        access::note_unread(&shard, &watch, &origin, status, reason);
-    }
     // A tunnel has taken its connection with it.
-    if let Some(parts) = connection.into_parts() {
-        closing::close(parts.io.into_inner().stream, &ending, &watch).await;
+    let Some(parts) = connection.into_parts() else { return };
+    let refusal = ending.refusal(watch.phase(), &parts.read_buf, limits.target_bytes);
+    if let Some(error) = refusal {
+        access::note_unread(&shard, &watch, &origin, error.status(), error.reason());
     }
-}
-
-/// One open connection in the gauge.
-struct Counted(Arc<Shard>);
-
-impl Counted {
-    fn new(shard: &Arc<Shard>) -> Self {
-        shard.metrics.connections.inc();
-        Self(Arc::clone(shard))
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.metrics.connections.dec();
-    }
-}
-
-/// A client's stream that notes when a request begins.
-struct Noted {
-    stream: ClientStream,
-    watch: Arc<Watch>,
-}
-
-impl AsyncRead for Noted {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if polled.is_ready() {
-            self.watch.advance(Phase::Idle, Phase::Head);
-        }
-        polled
-    }
-}
-
-impl AsyncWrite for Noted {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.note_progress(&polled);
-        polled
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.note_progress(&polled);
-        polled
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
-
-impl Noted {
-    /// A client that reads slowly, but reads, is not stalled.
-    fn note_progress(&self, written: &Poll<io::Result<usize>>) {
-        if written.is_ready() {
-            self.watch.advance(Phase::Download, Phase::Download);
-        }
-    }
+    let noted = parts.io.into_inner();
+    let refusal = refusal.filter(|_| !noted.is_blocked());
+    let last_words = refusal.map(|error| error.last_words(shard.options.disclosure));
+    closing::close(noted.into_inner(), &ending, last_words, &watch).await;
 }
 
 /// A listening socket on this thread's runtime.
@@ -448,6 +399,8 @@ fn far() -> Instant {
 const SWEEP_EVERY: Duration = Duration::from_millis(250);
 const LAST_HANDSHAKE: Duration = Duration::from_secs(1);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+const CLIENT_CONNECTIONS: &str = "client_connections";
 
 /// What hyper asks for at the least.
 const SMALLEST_BUFFER: usize = 8192;

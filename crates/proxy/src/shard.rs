@@ -1,8 +1,9 @@
 //! What one data-plane thread has for itself: its part of each app, tunnels, request ids.
 
 use crate::backend::{App, Backend};
+use crate::clients::Clients;
 use crate::error::Error;
-use crate::metrics::{Answers, Metrics};
+use crate::metrics::{Answers, Metrics, Refusals};
 use crate::site::Sites;
 use crate::{Options, Timeouts};
 use http::HeaderValue;
@@ -24,6 +25,8 @@ pub(crate) struct Shard {
     sites: Sites,
     /// By the place of the site.
     destinations: Vec<Destination>,
+    /// Shared by all threads.
+    pub(crate) clients: Arc<Clients>,
     state: Mutex<State>,
 }
 
@@ -42,6 +45,7 @@ struct State {
     tunnels: JoinSet<()>,
     /// Requests that came to no pool.
     answers: Answers,
+    refusals: Refusals,
     /// The first half of request ids: random, different for each thread of each process.
     prefix: u64,
     /// The second half.
@@ -49,7 +53,13 @@ struct State {
 }
 
 impl Shard {
-    pub(crate) fn new(apps: &[App], options: Options, metrics: Metrics, thread: usize) -> Self {
+    pub(crate) fn new(
+        apps: &[App],
+        options: Options,
+        metrics: Metrics,
+        clients: Arc<Clients>,
+        thread: usize,
+    ) -> Self {
         let backends: Vec<_> = apps.iter().map(|app| Arc::new(Backend::new(app.clone(), &metrics))).collect();
         let destinations = options.sites.iter().zip(1..).map(|(site, timeouts)| Destination {
             backend: Arc::clone(&backends[site.app]),
@@ -59,6 +69,7 @@ impl Shard {
         let state = State {
             tunnels: JoinSet::new(),
             answers: metrics.answers(""),
+            refusals: metrics.refusals(),
             prefix: RandomState::new().hash_one(thread),
             next: 0,
         };
@@ -71,6 +82,7 @@ impl Shard {
             sites: Sites::new(&options.sites),
             options,
             metrics,
+            clients,
             state: Mutex::new(state),
         }
     }
@@ -109,6 +121,11 @@ impl Shard {
         self.state().answers.count(status, took);
     }
 
+    /// Counts a request that was refused, or a connection that was closed for it, by the reason.
+    pub(crate) fn refuse(&self, reason: &'static str) {
+        self.state().refusals.count(reason);
+    }
+
     /// Closes stale connections, forgets tunnels that ended, and adds the counts up.
     pub(crate) fn sweep(&self) {
         for backend in &self.backends {
@@ -117,6 +134,7 @@ impl Shard {
         let mut state = self.state();
         while state.tunnels.try_join_next().is_some() {}
         state.answers.flush();
+        state.refusals.flush();
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -1,20 +1,30 @@
 //! After a 101: bytes both ways, untouched, until both sides have ended or nobody spoke for too long.
 
+use crate::origin::Origin;
 use crate::upstream::Upstream;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use policy::Outcome;
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use supervisor::Lease;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::Instant;
 
+/// A client that asked to change protocols.
+pub(crate) struct Client {
+    pub(crate) upgrade: OnUpgrade,
+    /// With its seat: a tunnel is a connection like the one that it was.
+    pub(crate) origin: Arc<Origin>,
+}
+
 /// Carries a tunnel from its 101 to its end. Nothing of what the client sent goes to the worker before the 101 was passed
 /// on.
-pub(crate) async fn run(client: OnUpgrade, upstream: Box<Upstream>, lease: Lease, idle: Option<Duration>) {
-    let outcome = match client.await {
+pub(crate) async fn run(client: Client, upstream: Box<Upstream>, lease: Lease, idle: Option<Duration>) {
+    let Client { upgrade, origin: _origin } = client;
+    let outcome = match upgrade.await {
         Ok(client) => {
             let (worker, early) = upstream.into_tunnel();
             match carry(TokioIo::new(client), worker, &early, idle).await {

@@ -114,8 +114,8 @@ impl Body for Upload {
                 return Poll::Pending;
             }
         };
-        this.watch.advance(Phase::Upload, Phase::Answer);
         let size = frame.data_ref().map_or(0, |data| data.len() as u64);
+        this.watch.receive(size);
         if let Some(left) = &mut this.left {
             match left.checked_sub(size) {
                 Some(rest) => *left = rest,

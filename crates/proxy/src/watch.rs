@@ -5,8 +5,10 @@
 //! more store, once it is known which site a request is for.
 
 use crate::Timeouts;
+use crate::error::Error;
+use crate::pace::Pace;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -45,6 +47,10 @@ pub(crate) struct Watch {
     since: AtomicU64,
     /// Set once the limit of this phase has passed: requests look at it whenever they are polled.
     expired: AtomicU8,
+    /// How the request's body comes.
+    pace: Pace,
+    /// Requests so far.
+    requests: AtomicU32,
     /// Whether bytes of the request's body may still come, though nobody wants them.
     unread: AtomicBool,
     /// Whether the answer's end is the connection's (a body of unknown length to a client of HTTP/1.0).
@@ -56,6 +62,7 @@ const CONNECTIONS_OWN: usize = 0;
 const NOT_EXPIRED: u8 = u8::MAX;
 const OVERRUN: u8 = u8::MAX - 1;
 const BROKEN: u8 = u8::MAX - 2;
+const SLOW: u8 = u8::MAX - 3;
 
 impl Watch {
     /// A watch over a new connection, for which the first of these limits hold until a request
@@ -69,6 +76,8 @@ impl Watch {
             phase: AtomicU8::new(Phase::Idle as u8),
             since: AtomicU64::new(0),
             expired: AtomicU8::new(NOT_EXPIRED),
+            pace: Pace::default(),
+            requests: AtomicU32::new(0),
             unread: AtomicBool::new(false),
             closing: AtomicBool::new(false),
         }
@@ -86,16 +95,28 @@ impl Watch {
         self.began + Duration::from_nanos(self.now.load(Ordering::Relaxed))
     }
 
-    /// A request begins: whatever an earlier one met is history.
-    pub(crate) fn begin(&self) {
+    /// A request begins: whatever an earlier one met is history. Tells its number on this
+    /// connection, from 1.
+    pub(crate) fn begin(&self) -> u32 {
         self.expired.store(NOT_EXPIRED, Ordering::Relaxed);
+        self.pace.begin();
         self.unread.store(false, Ordering::Relaxed);
         self.heed(CONNECTIONS_OWN);
+        let number = self.requests.load(Ordering::Relaxed).saturating_add(1);
+        self.requests.store(number, Ordering::Relaxed);
+        number
     }
 
     /// From now on, and until the next request begins, these limits hold.
     pub(crate) fn heed(&self, place: usize) {
         self.heeded.store(place, Ordering::Relaxed);
+    }
+
+    /// The request is over, and the next one is waited for, unless the connection became a tunnel.
+    pub(crate) fn end(&self) {
+        if self.phase() != Phase::Tunnel {
+            self.enter(Phase::Idle);
+        }
     }
 
     /// From now on the connection waits for this.
@@ -123,24 +144,52 @@ impl Watch {
         }
     }
 
+    /// Some of the request's body came, for which the client was waited.
+    pub(crate) fn receive(&self, bytes: u64) {
+        self.pace.receive(bytes);
+        if self.phase() == Phase::Upload {
+            let waited = self.now.load(Ordering::Relaxed) - self.since.load(Ordering::Relaxed);
+            self.pace.wait(waited);
+            self.enter(Phase::Answer);
+        }
+    }
+
     /// When the limit of the present phase passes.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let own = || &self.timeouts[CONNECTIONS_OWN];
-        let heeded = || &self.timeouts[self.heeded.load(Ordering::Relaxed)];
         let limit = match self.phase() {
             Phase::Idle => own().keep_alive,
             Phase::Head => own().header,
-            Phase::Upload => heeded().body_idle,
+            Phase::Upload => sooner(self.heeded().body_idle, self.pace.left(self.heeded())),
             Phase::Queue | Phase::Tunnel => None,
-            Phase::Answer => heeded().response_start,
-            Phase::Download => heeded().stream_idle,
+            Phase::Answer => self.heeded().response_start,
+            Phase::Download => self.heeded().stream_idle,
         }?;
         Some(self.began + Duration::from_nanos(self.since.load(Ordering::Relaxed)) + limit)
     }
 
+    fn heeded(&self) -> &Timeouts {
+        &self.timeouts[self.heeded.load(Ordering::Relaxed)]
+    }
+
     /// The limit of the present phase has passed.
     pub(crate) fn expire(&self) {
-        self.expired.store(self.phase() as u8, Ordering::Relaxed);
+        let since = Duration::from_nanos(self.since.load(Ordering::Relaxed));
+        let stood = self.now() - (self.began + since);
+        let what = match self.phase() {
+            Phase::Upload if self.heeded().body_idle.is_none_or(|limit| stood < limit) => SLOW,
+            phase => phase as u8,
+        };
+        self.expired.store(what, Ordering::Relaxed);
+    }
+
+    /// Why the request's body is waited for no longer, if it is not.
+    pub(crate) fn late_body(&self) -> Option<Error> {
+        match self.expired.load(Ordering::Relaxed) {
+            SLOW => Some(Error::BodyTooSlow),
+            late if late == Phase::Upload as u8 => Some(Error::BodyTimeout),
+            _ => None,
+        }
     }
 
     /// The request's body is longer than allowed.
@@ -189,9 +238,15 @@ impl Watch {
     }
 }
 
+/// The earlier of two limits.
+fn sooner(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
+    one.into_iter().chain(other).min()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::num::NonZeroU64;
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -209,6 +264,8 @@ mod tests {
             stream_idle: limit,
             keep_alive: limit,
             tunnel_idle: limit,
+            body_rate: None,
+            ..Timeouts::default()
         };
         let watch = watch(&[all(Some(SECOND)), all(Some(2 * SECOND)), all(None)]);
         let limit = |phase| {
@@ -240,6 +297,7 @@ mod tests {
             stream_idle: limit(4),
             keep_alive: limit(5),
             tunnel_idle: limit(6),
+            ..Timeouts::default()
         }]);
         for (phase, expected) in [
             (Phase::Idle, limit(5)),
@@ -268,6 +326,68 @@ mod tests {
         assert_eq!(watch.deadline(), Some(first), "it is not in that phase");
         watch.advance(Phase::Download, Phase::Download);
         assert_eq!(watch.deadline(), Some(first + 9 * SECOND));
+    }
+
+    /// A body in pieces of so many bytes, each after so long, behind a grace of 10 s; the second that it is late in.
+    async fn late_after(pieces: u64, bytes: u64, pause: Duration) -> Option<u64> {
+        let watch = watch(&[Timeouts { body_rate: NonZeroU64::new(100), ..Timeouts::default() }]);
+        let began = Instant::now();
+        watch.begin();
+        watch.enter(Phase::Answer);
+        for _ in 0..pieces {
+            watch.advance(Phase::Answer, Phase::Upload);
+            let deadline = watch.deadline().expect("it has a limit");
+            tokio::time::advance(pause).await;
+            watch.tick();
+            if deadline <= watch.now() {
+                watch.expire();
+                assert_eq!(watch.late_body(), Some(Error::BodyTooSlow));
+                return Some((deadline - began).as_secs());
+            }
+            watch.receive(bytes);
+            assert_eq!(watch.phase(), Phase::Answer);
+        }
+        None
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_is_a_byte_a_second_too_slow_is_cut_and_one_that_is_quick_enough_never() {
+        assert_eq!(late_after(100_000, 100, SECOND).await, None);
+        assert_eq!(late_after(100_000, 101, SECOND).await, None);
+        assert_eq!(
+            late_after(10_000, 1_450, Duration::from_millis(14_500)).await,
+            Some(10),
+            "no longer than the grace"
+        );
+        assert_eq!(late_after(10_000, 900, Duration::from_secs(9)).await, None, "in pieces");
+        assert_eq!(late_after(100_000, 99, SECOND).await, Some(901));
+        assert_eq!(late_after(100_000, 1, SECOND).await, Some(10));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_is_not_waited_for_is_not_too_slow() {
+        let watch = watch(&[Timeouts { body_rate: NonZeroU64::new(1_000), ..Timeouts::default() }]);
+        watch.begin();
+        for _ in 0..10 {
+            // The worker reads slowly.
+            watch.enter(Phase::Answer);
+            tokio::time::advance(20 * SECOND).await;
+            watch.tick();
+            watch.receive(1);
+            watch.advance(Phase::Answer, Phase::Upload);
+        }
+        let left = watch.deadline().expect("it has a limit") - watch.now();
+        assert_eq!(left, Duration::from_millis(10_010), "the grace is whole");
+        tokio::time::advance(30 * SECOND).await;
+        watch.tick();
+        watch.expire();
+        assert_eq!(watch.late_body(), Some(Error::BodyTimeout), "it stood still for as long as a body may");
+    }
+
+    #[test]
+    fn requests_of_a_connection_are_numbered() {
+        let watch = watch(&[Timeouts::default()]);
+        assert_eq!([watch.begin(), watch.begin(), watch.begin()], [1, 2, 3]);
     }
 
     #[test]

@@ -1,8 +1,11 @@
 //! The header rules as data: a request as it comes, and what the worker gets or the client is told.
 
 use super::*;
+use crate::Options;
+use crate::clients::Clients;
 use http::{Request, StatusCode};
 use ipnet::IpNet;
+use prometheus::IntGauge;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -307,6 +310,21 @@ fn pairs(fields: &[(String, String)]) -> Vec<(&str, &str)> {
 }
 
 #[test]
+fn a_target_may_be_so_long_and_no_longer() {
+    for (target, fits) in [
+        (format!("/{}", "x".repeat(99)), true),
+        (format!("/{}", "x".repeat(100)), false),
+        (format!("/?{}", "x".repeat(99)), false),
+        (format!("http://a/{}", "x".repeat(91)), true),
+        (format!("http://a/{}", "x".repeat(92)), false),
+        ("*".to_owned(), true),
+    ] {
+        let target: Uri = target.parse().expect("a target");
+        assert_eq!(check_target(&target, 100).is_ok(), fits, "{target}");
+    }
+}
+
+#[test]
 fn absolute_target_wins_over_host() {
     let parts =
         forward("GET", "http://real.example/p?q", &[("host", "other")], STRANGER).expect("it is well formed");
@@ -344,7 +362,9 @@ const TRUSTED: Peer = || origin(Some([192, 0, 2, 7].into()), true);
 
 fn origin(peer: Option<IpAddr>, trusted: bool) -> Origin {
     let believed: Arc<[IpNet]> = ["192.0.2.0/24".parse().expect("a network")].into();
-    Origin::new(peer, trusted.then_some(believed))
+    let open = IntGauge::new("open", "open").expect("a name");
+    let seat = Arc::new(Clients::new(&Options::default(), open)).seat().expect("there is room");
+    Origin::new(peer, trusted.then_some(believed), seat)
 }
 
 fn forward(

@@ -1,0 +1,119 @@
+//! A client's stream, with an eye on what comes and goes.
+
+use crate::client::ClientStream;
+use crate::closing::HeadTooLong;
+use crate::watch::{Phase, Watch};
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// A client's stream that notes when a request begins, and how long its head is.
+pub(crate) struct Noted {
+    stream: ClientStream,
+    watch: Arc<Watch>,
+    longest_head: usize,
+    /// Bytes of the present head.
+    head: usize,
+    /// Whether the client has no room for what there is for it.
+    blocked: bool,
+}
+
+impl Noted {
+    /// A client whose heads may be so long.
+    pub(crate) fn new(stream: ClientStream, watch: Arc<Watch>, longest_head: usize) -> Self {
+        Self { stream, watch, longest_head, head: 0, blocked: false }
+    }
+
+    /// Whether the client takes nothing, in the middle of an answer: then nothing else can be said to it.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.blocked
+    }
+
+    pub(crate) fn into_inner(self) -> ClientStream {
+        self.stream
+    }
+}
+
+impl AsyncRead for Noted {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.watch.phase() {
+            Phase::Idle => self.head = 0,
+            Phase::Head => {}
+            Phase::Upload | Phase::Queue | Phase::Answer | Phase::Download | Phase::Tunnel => {
+                return Pin::new(&mut self.stream).poll_read(cx, buffer);
+            }
+        }
+        let polled = self.read_head(cx, buffer);
+        if polled.is_ready() {
+            self.watch.advance(Phase::Idle, Phase::Head);
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Noted {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.note_progress(&polled);
+        polled
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.note_progress(&polled);
+        polled
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+impl Noted {
+    /// Reads no more than a head may have; hyper, which asks for more only if the head is not whole, is told then.
+    fn read_head(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let room = self.longest_head - self.head;
+        if room == 0 {
+            return Poll::Ready(Err(HeadTooLong.into()));
+        }
+        let stream = Pin::new(&mut self.stream);
+        if room >= buffer.remaining() {
+            let before = buffer.filled().len();
+            let polled = stream.poll_read(cx, buffer);
+            self.head += buffer.filled().len() - before;
+            return polled;
+        }
+        let mut limited = ReadBuf::new(buffer.initialize_unfilled_to(room));
+        let polled = stream.poll_read(cx, &mut limited);
+        let read = limited.filled().len();
+        buffer.advance(read);
+        self.head += read;
+        polled
+    }
+
+    /// A client that reads slowly, but reads, is not stalled.
+    fn note_progress(&mut self, written: &Poll<io::Result<usize>>) {
+        self.blocked = written.is_pending();
+        if written.is_ready() {
+            self.watch.advance(Phase::Download, Phase::Download);
+        }
+    }
+}
