@@ -147,6 +147,11 @@ const WRONG_VALUES: &[Case] = &[
     ("limits: {exempt: off}\n", "FILE:1:18: limits.exempt", "expected a sequence"),
     ("timeouts: {body_rate: 0B}\n", "FILE:1:23: timeouts.body_rate", "from 1B to 1GiB, or off"),
     ("timeouts: {body_grace: off}\n", "FILE:1:24: timeouts.body_grace", "write a whole number and a unit"),
+    (
+        "listeners: [{address: \"[::]:1\", proxy_protocol: on}]\n",
+        "FILE:1:49: listeners[0].proxy_protocol",
+        "off nor required",
+    ),
     ("threads: none\n", "FILE:1:10: threads", "from 1 to 512, or auto"),
     ("trusted_proxies: [10.0.0.0/33]\n", "FILE:1:19: trusted_proxies[0]", "write 10.0.0.0/8"),
     ("routing: {patterns: [users]}\n", "FILE:1:22: routing.patterns[0]", "begin with a slash"),

@@ -4,8 +4,8 @@ use crate::support::{Program, until};
 use logs::Log;
 use policy::PoolConfig;
 use proxy::{
-    App, Endpoint, Limits, Listener, Listeners, Metrics, Options, RescueScope, Role, RouteTable, Site,
-    Timeouts,
+    App, Endpoint, Limits, Listener, Listeners, Metrics, Options, ProxyProtocol, RescueScope, Role,
+    RouteTable, Site, Timeouts,
 };
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -123,7 +123,11 @@ fn behind(routes: &RouteTable, act: impl FnOnce(&str) + Send + 'static) {
         let supervisor = Supervisor::new(options).expect("uvicorn can be run");
         let pool = supervisor.pool();
         let metrics = Metrics::register(&prometheus::Registry::new()).expect("an empty registry");
-        let anywhere = Listener { endpoint: Endpoint::Tcp(([127, 0, 0, 1], 0).into()), role: Role::Http };
+        let anywhere = Listener {
+            endpoint: Endpoint::Tcp(([127, 0, 0, 1], 0).into()),
+            proxy_protocol: ProxyProtocol::Off,
+            role: Role::Http,
+        };
         let listeners = Listeners::bind(vec![anywhere], 2).expect("a free port");
         let sites = vec![Site::everything(Timeouts::default(), &Limits::default())];
         let options = Options { sites, ..Options::default() };

@@ -15,6 +15,7 @@ mod fields;
 mod framing;
 mod interim;
 mod limits;
+mod proxy_protocol;
 mod streaming;
 mod timeouts;
 mod tls;

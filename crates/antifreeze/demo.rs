@@ -7,7 +7,7 @@ use tls::Terminator;
 /// Says it with the real address, once it answers.
 pub(crate) fn say_what_to_try(listeners: &[Listener<Terminator>]) {
     let serves = |listener: &&Listener<_>| !matches!(listener.role, Role::Redirect(_));
-    let Some(Listener { endpoint, role }) = listeners.iter().find(serves) else { return };
+    let Some(Listener { endpoint, role, .. }) = listeners.iter().find(serves) else { return };
     let (options, scheme) = if matches!(role, Role::Https(_)) { (" -k", "https") } else { ("", "http") };
     let curl = match endpoint {
         Endpoint::Tcp(address) => format!("curl{options} '{scheme}://{address}"),

@@ -102,6 +102,15 @@ impl<S: Read + Write> Client<S> {
         }
     }
 
+    /// Whether the proxy ends the connection without a word. Whoever writes on it meanwhile is told of the reset then, and
+    /// reads a plain end.
+    pub(crate) fn is_cut(&mut self) -> bool {
+        match self.end() {
+            End::Reset | End::Cut => true,
+            End::Closed(rest) => rest.is_empty(),
+        }
+    }
+
     fn read_more(&mut self, wanted: &str) {
         let mut buffer = [0; 16 * 1024];
         match self.stream.read(&mut buffer) {

@@ -2,7 +2,7 @@
 
 use super::origins::{Fault, Key};
 use super::raw::{self, File, Flags};
-use super::word::ClientAuthMode;
+use super::word::{ClientAuthMode, ProxyHeader};
 use proxy::{Endpoint, HttpsPort, Listener, Role};
 use tls::{ClientAuth, Identity, Options, Pair};
 
@@ -15,24 +15,38 @@ pub(super) fn resolve(
     file: &File,
     default: Vec<Listener<Options>>,
 ) -> Result<Vec<Listener<Options>>, Fault> {
-    let plain = |endpoint: Endpoint| (endpoint, None, None);
-    let given: Vec<(Endpoint, Option<&raw::Tls>, Option<HttpsPort>)> = match &file.listeners {
+    let plain = |endpoint: Endpoint| Given { endpoint, tls: None, redirect: None, proxy_protocol: None };
+    let given: Vec<Given<'_>> = match &file.listeners {
         _ if !flags.listen.is_empty() => flags.listen.iter().cloned().map(plain).collect(),
         Some(listeners) => listeners.iter().map(parts).collect(),
         None => default.into_iter().map(|listener| plain(listener.endpoint)).collect(),
     };
     let numbered = given.into_iter().enumerate();
     numbered
-        .map(|(number, (endpoint, tls, redirect))| {
+        .map(|(number, Given { endpoint, tls, redirect, proxy_protocol })| {
             let role = role(number, tls, redirect, &flags.tls)?;
-            Ok(Listener { endpoint, role })
+            let proxy_protocol = flags.proxy_protocol.or(proxy_protocol);
+            let proxy_protocol = proxy_protocol.map(|header| header.0).unwrap_or_default();
+            Ok(Listener { endpoint, proxy_protocol, role })
         })
         .collect()
 }
 
-fn parts(listener: &raw::Listener) -> (Endpoint, Option<&raw::Tls>, Option<HttpsPort>) {
-    let tls = listener.tls.as_ref().and_then(|raw::TlsSection(tls)| tls.as_ref());
-    (listener.address.clone(), tls, listener.redirect.and_then(|redirect| redirect.0))
+/// What the file says of a listener.
+struct Given<'a> {
+    endpoint: Endpoint,
+    tls: Option<&'a raw::Tls>,
+    redirect: Option<HttpsPort>,
+    proxy_protocol: Option<ProxyHeader>,
+}
+
+fn parts(listener: &raw::Listener) -> Given<'_> {
+    Given {
+        endpoint: listener.address.clone(),
+        tls: listener.tls.as_ref().and_then(|raw::TlsSection(tls)| tls.as_ref()),
+        redirect: listener.redirect.and_then(|redirect| redirect.0),
+        proxy_protocol: listener.proxy_protocol,
+    }
 }
 
 fn role(
@@ -147,8 +161,11 @@ pub(super) fn rows(listeners: &[Listener<Options>]) -> Vec<(&'static str, String
     let authorities =
         options.iter().filter_map(|options| options.client_auth.authorities()).map(|path| path.display());
     let version = |options: &Options| options.min_version.to_string();
+    let mut headers: Vec<_> = listeners.iter().map(|listener| listener.proxy_protocol).collect();
+    headers.dedup();
     vec![
         ("listeners", super::settings::join(listeners)),
+        ("listeners[0].proxy_protocol", super::settings::join(headers)),
         ("listeners[0].tls", or(each(&identity), "off")),
         (
             "listeners[0].tls.certificates[0].chain",

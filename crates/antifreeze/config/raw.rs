@@ -9,8 +9,8 @@
 
 use super::word::{
     Assignment, Auto, ClientAuthMode, Description, Disclosing, Isolating, Level, Limit, LogFormat, Network,
-    Number, Place, PoolName, Question, Redirection, Rescuing, RouteHost, RoutePath, Size, Template, Text,
-    Time, TlsVersion, UrlPath, VariableName, Workers, scalar,
+    Number, Place, PoolName, ProxyHeader, Question, Redirection, Rescuing, RouteHost, RoutePath, Size,
+    Template, Text, Time, TlsVersion, UrlPath, VariableName, Workers, scalar,
 };
 use clap::Args;
 use clap::builder::BoolishValueParser;
@@ -51,6 +51,8 @@ pub(crate) struct Listener {
     pub(crate) tls: Option<TlsSection>,
     #[serde(default)]
     pub(crate) redirect: Option<Redirection>,
+    #[serde(default)]
+    pub(crate) proxy_protocol: Option<ProxyHeader>,
 }
 
 /// `listeners[].tls`: `off`, `self_signed`, or a mapping.
@@ -158,13 +160,17 @@ pub(crate) struct Flags {
     /// Where clients connect: an address and port, or unix:/path; may be repeated
     #[arg(long = "listen", id = "listeners", value_name = "ADDRESS", value_delimiter = ',')]
     pub(crate) listen: Vec<Endpoint>,
+    /// Whether connections to these addresses begin with a header of the PROXY protocol, version 1 or 2
+    #[arg(long = "proxy-protocol", id = "listeners[0].proxy_protocol", value_name = "off|required")]
+    pub(crate) proxy_protocol: Option<ProxyHeader>,
     /// Where the admin API listens: a loopback address and port, unix:/path, or off
     #[arg(long = "admin", id = "admin.address", value_name = "ADDRESS")]
     pub(crate) admin: Option<Admin>,
     /// Data-plane threads; auto: one a processor
     #[arg(long = "threads", id = "threads", value_name = "N")]
     pub(crate) threads: Option<Auto<Number<NonZeroU16, 1, 512>>>,
-    /// Proxies in front of us whose Forwarded, X-Forwarded-* and X-Request-Id are believed; may be repeated
+    /// Proxies in front of us whose Forwarded, X-Forwarded-*, X-Request-Id and PROXY headers are believed; may be
+    /// repeated
     #[arg(long = "trusted-proxy", id = "trusted_proxies", value_name = "NETWORK", value_delimiter = ',')]
     pub(crate) trusted_proxies: Vec<Network>,
     #[command(flatten)]

@@ -10,7 +10,7 @@ use crate::units::{show_duration, show_limit, show_size};
 use console::Admin;
 use ipnet::IpNet;
 use logs::LogOptions;
-use proxy::{Disclosure, Endpoint, Limits, Listener, Role, Site, Timeouts};
+use proxy::{Disclosure, Endpoint, Limits, Listener, ProxyProtocol, Role, Site, Timeouts};
 use std::num::{NonZeroU16, NonZeroU64};
 
 /// The whole configuration.
@@ -51,6 +51,7 @@ impl Settings {
         Self {
             listeners: vec![Listener {
                 endpoint: Endpoint::Tcp(([127, 0, 0, 1], 8000).into()),
+                proxy_protocol: ProxyProtocol::default(),
                 role: Role::Http,
             }],
             admin: Admin::At(console::AdminAddress::Tcp(([127, 0, 0, 1], 9900).into())),

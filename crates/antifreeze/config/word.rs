@@ -10,7 +10,7 @@ use logs::{AccessTarget, Filter, Format, FormatError};
 use policy::Isolation;
 use proxy::{
     Disclosure, Host, HostError, HttpsPort, HttpsPortError, OpenApi, OpenApiError, Pattern, PatternError,
-    Prefix, PrefixError, RescueScope,
+    Prefix, PrefixError, ProxyProtocol, RescueScope,
 };
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use std::fmt::{self, Display};
@@ -269,6 +269,22 @@ impl FromStr for Disclosing {
     }
 }
 
+/// Whether connections begin with a PROXY header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ProxyHeader(pub(crate) ProxyProtocol);
+
+impl FromStr for ProxyHeader {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "off" => Ok(Self(ProxyProtocol::Off)),
+            "required" => Ok(Self(ProxyProtocol::Required)),
+            _ => Err(format!("'{text}' is neither off nor required")),
+        }
+    }
+}
+
 /// A version of TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TlsVersion(pub(crate) tls::Version);
@@ -504,6 +520,7 @@ read_from_yaml_scalars! {
     [] Isolating, "auto or off";
     [] Rescuing, "safe, idempotent or off";
     [] Disclosing, "reason, timing or off";
+    [] ProxyHeader, "off or required";
     [] TlsVersion, "a version of TLS, 1.2 or 1.3";
     [] ClientAuthMode, "off, optional or required";
     [] Redirection, "off, https, or https and a port";

@@ -4,6 +4,7 @@
 //! others nothing but the pools, whose counts are exact. It knows leases, and nothing of processes.
 
 mod access;
+mod admission;
 mod backend;
 mod client;
 mod clients;
@@ -21,6 +22,7 @@ mod noted;
 mod options;
 mod origin;
 mod pace;
+mod proxy_protocol;
 mod redirect;
 mod replay;
 mod request;
@@ -40,7 +42,7 @@ pub use backend::App;
 pub use listener::{BindError, Endpoint, EndpointError, Listeners};
 pub use metrics::Metrics;
 pub use options::{Disclosure, Limits, Options, RescueScope, Timeouts};
-pub use role::{HttpsPort, HttpsPortError, Listener, Role};
+pub use role::{HttpsPort, HttpsPortError, Listener, ProxyProtocol, Role};
 pub use route::{OpenApi, OpenApiError, Pattern, PatternError, RouteTable, Routing};
 pub use server::{Running, start};
 pub use site::{Host, HostError, Prefix, PrefixError, Site};

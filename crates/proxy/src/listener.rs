@@ -3,7 +3,7 @@
 //! With `SO_REUSEPORT` the kernel spreads connections over the threads' own queues (socket(7)). The same option would
 //! let a second program of this user share the port unnoticed; so the address is first taken without it.
 
-use crate::role::{Listener, Role};
+use crate::role::{Listener, ProxyProtocol, Role};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::fmt;
 use std::fs;
@@ -74,6 +74,7 @@ pub struct Listeners {
 #[derive(Debug)]
 pub(crate) struct Acceptor {
     pub(crate) socket: ListeningSocket,
+    pub(crate) proxy_protocol: ProxyProtocol,
     pub(crate) role: Role<Terminator>,
 }
 
@@ -91,8 +92,8 @@ impl Listeners {
     pub fn bind(listeners: Vec<Listener<Terminator>>, threads: usize) -> Result<Self, BindError> {
         let mut by_thread: Vec<Vec<Acceptor>> = (0..threads).map(|_| Vec::new()).collect();
         let mut bound = Vec::new();
-        for Listener { endpoint, role } in listeners {
-            let acceptor = |socket| Acceptor { socket, role: role.clone() };
+        for Listener { endpoint, proxy_protocol, role } in listeners {
+            let acceptor = |socket| Acceptor { socket, proxy_protocol, role: role.clone() };
             let failed = |error: io::Error| match error.kind() {
                 io::ErrorKind::AddrInUse => BindError::InUse(endpoint.clone()),
                 _ => BindError::Other(endpoint.clone(), error),
@@ -115,7 +116,7 @@ impl Listeners {
                     endpoint.clone()
                 }
             };
-            bound.push(Listener { endpoint, role });
+            bound.push(Listener { endpoint, proxy_protocol, role });
         }
         Ok(Self { bound, by_thread })
     }

@@ -10,8 +10,30 @@ use std::str::FromStr;
 pub struct Listener<T> {
     /// Where clients connect.
     pub endpoint: Endpoint,
+    /// Whether their connections begin with a PROXY header.
+    pub proxy_protocol: ProxyProtocol,
     /// What they get there.
     pub role: Role<T>,
+}
+
+/// Whether connections begin with a header of the PROXY protocol (version 1 or 2, as HAProxy's proxy-protocol.txt has
+/// it), in which a load balancer says whose connection it passes on. There is no "perhaps": then strangers could say it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ProxyProtocol {
+    /// None does.
+    #[default]
+    Off,
+    /// Each does; others are closed.
+    Required,
+}
+
+impl fmt::Display for ProxyProtocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Off => "off",
+            Self::Required => "required",
+        })
+    }
 }
 
 /// What is done for those who connect.
@@ -36,16 +58,20 @@ impl Listener<tls::Options> {
             Role::Https(options) => Role::Https(tls::Terminator::load(options)?),
             Role::Redirect(port) => Role::Redirect(port),
         };
-        Ok(Listener { endpoint: self.endpoint, role })
+        Ok(Listener { endpoint: self.endpoint, proxy_protocol: self.proxy_protocol, role })
     }
 }
 
 impl<T> fmt::Display for Listener<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.role {
-            Role::Http => write!(f, "{}", self.endpoint),
-            Role::Https(_) => write!(f, "{} with TLS", self.endpoint),
-            Role::Redirect(port) => write!(f, "{}, redirecting to {port}", self.endpoint),
+            Role::Http => write!(f, "{}", self.endpoint)?,
+            Role::Https(_) => write!(f, "{} with TLS", self.endpoint)?,
+            Role::Redirect(port) => write!(f, "{}, redirecting to {port}", self.endpoint)?,
+        }
+        match self.proxy_protocol {
+            ProxyProtocol::Off => Ok(()),
+            ProxyProtocol::Required => f.write_str(" behind a PROXY header"),
         }
     }
 }

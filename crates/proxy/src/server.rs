@@ -1,9 +1,10 @@
 //! The data-plane threads: accept, serve, drain.
 
 use crate::access;
+use crate::admission;
 use crate::backend::App;
 use crate::client::ClientStream;
-use crate::clients::{Clients, Full, Seat};
+use crate::clients::{Clients, Seat};
 use crate::closing::{self, Ending};
 use crate::forward;
 use crate::handshake::{self, Reason};
@@ -11,7 +12,7 @@ use crate::listener::{Acceptor, Endpoint, Listeners, ListeningSocket};
 use crate::metrics::Metrics;
 use crate::noted::Noted;
 use crate::origin::Origin;
-use crate::role::{HttpsPort, Listener, Role};
+use crate::role::{HttpsPort, Listener, ProxyProtocol, Role};
 use crate::route::discovery;
 use crate::shard::Shard;
 use crate::watch::{Phase, Watch};
@@ -187,18 +188,22 @@ async fn run(
 
 /// One client connection, from its acceptance to its end.
 async fn serve(shard: Arc<Shard>, accepted: Accepted, mut seat: Seat, stage: watch::Receiver<Stage>) {
-    let Accepted { stream, peer, role } = accepted;
-    if let Err(Full) = seat.assign(peer) {
-        tracing::debug!(?peer, reason = CLIENT_CONNECTIONS, "connection refused");
-        shard.refuse(CLIENT_CONNECTIONS);
-        return closing::refuse(&stream);
-    }
+    let Accepted { stream, peer, proxy_protocol, role } = accepted;
+    let late = || too_late(shard.options.timeouts.header, stage.clone());
+    let peer = match admission::admit(&shard, &stream, &mut seat, peer, proxy_protocol, late).await {
+        Ok(peer) => peer,
+        Err(reason) => {
+            tracing::debug!(?peer, reason, "connection refused");
+            shard.refuse(reason);
+            return closing::refuse(&stream);
+        }
+    };
     let origin = Origin::new(peer, shard.options.believed(peer), seat);
     let (stream, origin, redirect) = match role {
         Role::Http => (ClientStream::Left(stream), origin, None),
         Role::Redirect(port) => (ClientStream::Left(stream), origin, Some(port)),
         Role::Https(terminator) => {
-            let late = too_late_for_a_handshake(shard.options.timeouts.handshake, stage.clone());
+            let late = too_late(shard.options.timeouts.handshake, stage.clone());
             // A future of its own, so that plain connections do not carry room for it.
             let shaken = Box::pin(handshake::accept(stream, terminator.config(), late, peer, &shard.metrics));
             match shaken.await {
@@ -228,13 +233,13 @@ async fn serve(shard: Arc<Shard>, accepted: Accepted, mut seat: Seat, stage: wat
     serve_http1(shard, stream, origin, redirect, stage).await;
 }
 
-/// Resolves when the limit has passed, or a moment after the drain began: who has not even said hello has no request that
-/// could be waited for.
-async fn too_late_for_a_handshake(limit: Option<Duration>, mut stage: watch::Receiver<Stage>) {
+/// Resolves when the limit has passed, or a moment after the drain began: who has said nothing yet has no request that could
+/// be waited for.
+async fn too_late(limit: Option<Duration>, mut stage: watch::Receiver<Stage>) {
     let drained = async {
         // Its sender lives as long as the threads do.
         let _ = stage.wait_for(|stage| *stage > Stage::Serving).await;
-        sleep(LAST_HANDSHAKE).await;
+        sleep(LAST_WORDS).await;
     };
     match limit {
         Some(limit) => timeout(limit, drained).await.unwrap_or(()),
@@ -334,6 +339,7 @@ async fn serve_http1(
 /// A listening socket on this thread's runtime.
 struct Door {
     socket: Socket,
+    proxy_protocol: ProxyProtocol,
     role: Role<Terminator>,
 }
 
@@ -346,6 +352,7 @@ enum Socket {
 struct Accepted {
     stream: Stream,
     peer: Option<IpAddr>,
+    proxy_protocol: ProxyProtocol,
     role: Role<Terminator>,
 }
 
@@ -356,11 +363,20 @@ impl Door {
             ListeningSocket::Tcp(listener) => TcpListener::from_std(listener).map(Socket::Tcp),
             ListeningSocket::Unix(listener) => UnixListener::from_std(listener).map(Socket::Unix),
         };
-        Ok(Self { socket: socket.map_err(failed)?, role: acceptor.role })
+        Ok(Self {
+            socket: socket.map_err(failed)?,
+            proxy_protocol: acceptor.proxy_protocol,
+            role: acceptor.role,
+        })
     }
 
     fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Accepted>> {
-        let accepted = |stream, peer| Accepted { stream, peer, role: self.role.clone() };
+        let accepted = |stream, peer| Accepted {
+            stream,
+            peer,
+            proxy_protocol: self.proxy_protocol,
+            role: self.role.clone(),
+        };
         match &self.socket {
             Socket::Tcp(listener) => listener.poll_accept(cx).map_ok(|(stream, peer)| {
                 // Without it small answers wait for acknowledgements; a socket that refuses is already closed.
@@ -397,10 +413,8 @@ fn far() -> Instant {
 }
 
 const SWEEP_EVERY: Duration = Duration::from_millis(250);
-const LAST_HANDSHAKE: Duration = Duration::from_secs(1);
+const LAST_WORDS: Duration = Duration::from_secs(1);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-const CLIENT_CONNECTIONS: &str = "client_connections";
 
 /// What hyper asks for at the least.
 const SMALLEST_BUFFER: usize = 8192;
