@@ -229,6 +229,11 @@ const WRONG_TOGETHER: &[Case] = &[
         "remove one of redirect and tls",
     ),
     (
+        "listeners: [{address: \"[::]:1\", http2: on, redirect: https}]\n",
+        "FILE:1:44: listeners[0].redirect",
+        "remove one of redirect and http2",
+    ),
+    (
         "listeners:\n- address: \"[::]:1\"\n  tls:\n    certificates: [{chain: a, key: b}]\n    client_auth: required\n",
         "FILE:5:5: listeners[0].tls.client_auth",
         "add client_ca: FILE",

@@ -126,7 +126,7 @@ fn behind(routes: &RouteTable, act: impl FnOnce(&str) + Send + 'static) {
         let anywhere = Listener {
             endpoint: Endpoint::Tcp(([127, 0, 0, 1], 0).into()),
             proxy_protocol: ProxyProtocol::Off,
-            role: Role::Http,
+            role: Role::Http(tls::Protocols::Http1),
         };
         let listeners = Listeners::bind(vec![anywhere], 2).expect("a free port");
         let sites = vec![Site::everything(Timeouts::default(), &Limits::default())];

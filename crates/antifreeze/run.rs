@@ -177,7 +177,7 @@ fn reload_on_hangup(
         Role::Https(terminator) => {
             Some(Watched { listener: listener.endpoint.to_string(), terminator: terminator.clone() })
         }
-        Role::Http | Role::Redirect(_) => None,
+        Role::Http(_) | Role::Redirect(_) => None,
     });
     let watched: Vec<Watched> = watched.collect();
     let kept = match watched.is_empty() {

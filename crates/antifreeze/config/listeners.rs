@@ -2,9 +2,9 @@
 
 use super::origins::{Fault, Key};
 use super::raw::{self, File, Flags};
-use super::word::{ClientAuthMode, ProxyHeader};
+use super::word::{ClientAuthMode, Http2Mode, ProxyHeader};
 use proxy::{Endpoint, HttpsPort, Listener, Role};
-use tls::{ClientAuth, Identity, Options, Pair};
+use tls::{ClientAuth, Identity, Options, Pair, Protocols};
 
 /// The listeners of the flags, or of the file, or the one of the defaults.
 ///
@@ -15,57 +15,78 @@ pub(super) fn resolve(
     file: &File,
     default: Vec<Listener<Options>>,
 ) -> Result<Vec<Listener<Options>>, Fault> {
-    let plain = |endpoint: Endpoint| Given { endpoint, tls: None, redirect: None, proxy_protocol: None };
-    let given: Vec<Given<'_>> = match &file.listeners {
-        _ if !flags.listen.is_empty() => flags.listen.iter().cloned().map(plain).collect(),
-        Some(listeners) => listeners.iter().map(parts).collect(),
-        None => default.into_iter().map(|listener| plain(listener.endpoint)).collect(),
+    let given: Vec<Given> = match &file.listeners {
+        _ if !flags.listen.is_empty() => flags.listen.iter().cloned().map(Given::at).collect(),
+        Some(listeners) => listeners.iter().map(Given::from).collect(),
+        None => default.into_iter().map(|listener| Given::at(listener.endpoint)).collect(),
     };
     let numbered = given.into_iter().enumerate();
     numbered
-        .map(|(number, Given { endpoint, tls, redirect, proxy_protocol })| {
-            let role = role(number, tls, redirect, &flags.tls)?;
-            let proxy_protocol = flags.proxy_protocol.or(proxy_protocol);
+        .map(|(number, given)| {
+            let role = role(number, &given, flags)?;
+            let proxy_protocol = flags.proxy_protocol.or(given.proxy_protocol);
             let proxy_protocol = proxy_protocol.map(|header| header.0).unwrap_or_default();
-            Ok(Listener { endpoint, proxy_protocol, role })
+            Ok(Listener { endpoint: given.endpoint, proxy_protocol, role })
         })
         .collect()
 }
 
-/// What the file says of a listener.
+/// What the file says of one listener.
 struct Given<'a> {
     endpoint: Endpoint,
     tls: Option<&'a raw::Tls>,
     redirect: Option<HttpsPort>,
+    http2: Option<Http2Mode>,
     proxy_protocol: Option<ProxyHeader>,
 }
 
-fn parts(listener: &raw::Listener) -> Given<'_> {
-    Given {
-        endpoint: listener.address.clone(),
-        tls: listener.tls.as_ref().and_then(|raw::TlsSection(tls)| tls.as_ref()),
-        redirect: listener.redirect.and_then(|redirect| redirect.0),
-        proxy_protocol: listener.proxy_protocol,
+impl Given<'_> {
+    /// Of a listener that the file does not know.
+    fn at(endpoint: Endpoint) -> Self {
+        Self { endpoint, tls: None, redirect: None, http2: None, proxy_protocol: None }
     }
 }
 
-fn role(
-    number: usize,
-    tls: Option<&raw::Tls>,
-    redirect: Option<HttpsPort>,
-    flags: &raw::Tls,
-) -> Result<Role<Options>, Fault> {
+impl<'a> From<&'a raw::Listener> for Given<'a> {
+    fn from(listener: &'a raw::Listener) -> Self {
+        Self {
+            endpoint: listener.address.clone(),
+            tls: listener.tls.as_ref().and_then(|raw::TlsSection(tls)| tls.as_ref()),
+            redirect: listener.redirect.and_then(|redirect| redirect.0),
+            http2: listener.http2,
+            proxy_protocol: listener.proxy_protocol,
+        }
+    }
+}
+
+fn role(number: usize, given: &Given<'_>, flags: &Flags) -> Result<Role<Options>, Fault> {
     let fault = |key: &str, words: &str| {
         Fault::new(Key::of_program(&format!("listeners[{number}].{key}")), words.to_owned())
     };
+    let Given { tls, redirect, http2, .. } = *given;
     if let Some(port) = redirect {
-        let words =
+        let no_tls =
             "a listener that redirects to https has no TLS of its own; remove one of redirect and tls";
-        return if tls.is_some() { Err(fault("redirect", words)) } else { Ok(Role::Redirect(port)) };
+        let no_http2 =
+            "a listener that redirects to https speaks HTTP/1.1 alone; remove one of redirect and http2";
+        return match (tls, http2) {
+            (Some(_), _) => Err(fault("redirect", no_tls)),
+            (None, Some(Http2Mode::On)) => Err(fault("redirect", no_http2)),
+            (None, Some(Http2Mode::Auto | Http2Mode::Off) | None) => Ok(Role::Redirect(port)),
+        };
     }
+    let http2 = flags.http2.or(http2).unwrap_or_default();
+    let flags = &flags.tls;
     if tls.is_none() && flags.is_empty() {
-        return Ok(Role::Http);
+        return Ok(Role::Http(match http2 {
+            Http2Mode::On => Protocols::Http2AndHttp1,
+            Http2Mode::Auto | Http2Mode::Off => Protocols::Http1,
+        }));
     }
+    let protocols = match http2 {
+        Http2Mode::On | Http2Mode::Auto => Protocols::Http2AndHttp1,
+        Http2Mode::Off => Protocols::Http1,
+    };
     let nothing = raw::Tls::default();
     let file = tls.unwrap_or(&nothing);
     let words = "no certificate; write certificates: [{ chain: FILE, key: FILE }] or --tls-cert FILE --tls-key FILE, \
@@ -90,7 +111,7 @@ fn role(
         }
     };
     let min_version = flags.min_version.or(file.min_version).map(|version| version.0).unwrap_or_default();
-    Ok(Role::Https(Options { identity, min_version, client_auth }))
+    Ok(Role::Https(Options { identity, min_version, client_auth, protocols }))
 }
 
 fn identity_of_file(file: &raw::Tls) -> Option<Identity> {
@@ -132,7 +153,7 @@ pub(super) fn rows(listeners: &[Listener<Options>]) -> Vec<(&'static str, String
         .iter()
         .filter_map(|listener| match &listener.role {
             Role::Https(options) => Some(options),
-            Role::Http | Role::Redirect(_) => None,
+            Role::Http(_) | Role::Redirect(_) => None,
         })
         .collect();
     let pairs: Vec<&Pair> = options
@@ -158,6 +179,17 @@ pub(super) fn rows(listeners: &[Listener<Options>]) -> Vec<(&'static str, String
         ClientAuth::Optional(_) => "optional".to_owned(),
         ClientAuth::Required(_) => "required".to_owned(),
     };
+    let mut http2: Vec<&str> = listeners
+        .iter()
+        .filter_map(|listener| match &listener.role {
+            Role::Http(protocols) => Some(*protocols),
+            Role::Https(options) => Some(options.protocols),
+            Role::Redirect(_) => None,
+        })
+        .map(|protocols| if protocols == Protocols::Http1 { "off" } else { "on" })
+        .collect();
+    http2.dedup();
+    let http2 = http2.join(", ");
     let authorities =
         options.iter().filter_map(|options| options.client_auth.authorities()).map(|path| path.display());
     let version = |options: &Options| options.min_version.to_string();
@@ -166,6 +198,7 @@ pub(super) fn rows(listeners: &[Listener<Options>]) -> Vec<(&'static str, String
     vec![
         ("listeners", super::settings::join(listeners)),
         ("listeners[0].proxy_protocol", super::settings::join(headers)),
+        ("listeners[0].http2", or(http2, "off")),
         ("listeners[0].tls", or(each(&identity), "off")),
         (
             "listeners[0].tls.certificates[0].chain",

@@ -8,9 +8,9 @@
 //! README.md's table; tests fail until each has it.
 
 use super::word::{
-    Assignment, Auto, ClientAuthMode, Description, Disclosing, Isolating, Level, Limit, LogFormat, Network,
-    Number, Place, PoolName, ProxyHeader, Question, Redirection, Rescuing, RouteHost, RoutePath, Size,
-    Template, Text, Time, TlsVersion, UrlPath, VariableName, Workers, scalar,
+    Assignment, Auto, ClientAuthMode, Description, Disclosing, Http2Mode, Isolating, Level, Limit, LogFormat,
+    Network, Number, Place, PoolName, ProxyHeader, Question, Redirection, Rescuing, RouteHost, RoutePath,
+    Size, Template, Text, Time, TlsVersion, UrlPath, VariableName, Workers, scalar,
 };
 use clap::Args;
 use clap::builder::BoolishValueParser;
@@ -53,6 +53,7 @@ pub(crate) struct Listener {
     pub(crate) redirect: Option<Redirection>,
     #[serde(default)]
     pub(crate) proxy_protocol: Option<ProxyHeader>,
+    pub(crate) http2: Option<Http2Mode>,
 }
 
 /// `listeners[].tls`: `off`, `self_signed`, or a mapping.
@@ -163,6 +164,10 @@ pub(crate) struct Flags {
     /// Whether connections to these addresses begin with a header of the PROXY protocol, version 1 or 2
     #[arg(long = "proxy-protocol", id = "listeners[0].proxy_protocol", value_name = "off|required")]
     pub(crate) proxy_protocol: Option<ProxyHeader>,
+    /// HTTP/2 on every listener that does not redirect: auto (with TLS, by ALPN), on (without TLS too, for clients that
+    /// begin with it), or off
+    #[arg(long = "http2", id = "listeners[0].http2", value_name = "auto|on|off")]
+    pub(crate) http2: Option<Http2Mode>,
     /// Where the admin API listens: a loopback address and port, unix:/path, or off
     #[arg(long = "admin", id = "admin.address", value_name = "ADDRESS")]
     pub(crate) admin: Option<Admin>,
@@ -394,6 +399,9 @@ pub(crate) struct Limits {
     /// Networks whose addresses may stand for many clients, and are not counted; may be repeated
     #[arg(long = "client-exempt", id = "limits.exempt", value_name = "NETWORK", value_delimiter = ',')]
     pub(crate) exempt: Option<Vec<Network>>,
+    /// Requests that one HTTP/2 connection may have open at once; one more is refused
+    #[arg(long = "stream-limit", id = "limits.streams", value_name = "N")]
+    pub(crate) streams: Option<Number<u32, 1, 10_000>>,
 }
 
 /// `log`: what the program prints, and where.

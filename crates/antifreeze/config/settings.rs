@@ -12,6 +12,7 @@ use ipnet::IpNet;
 use logs::LogOptions;
 use proxy::{Disclosure, Endpoint, Limits, Listener, ProxyProtocol, Role, Site, Timeouts};
 use std::num::{NonZeroU16, NonZeroU64};
+use tls::Protocols;
 
 /// The whole configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,7 +53,7 @@ impl Settings {
             listeners: vec![Listener {
                 endpoint: Endpoint::Tcp(([127, 0, 0, 1], 8000).into()),
                 proxy_protocol: ProxyProtocol::default(),
-                role: Role::Http,
+                role: Role::Http(Protocols::Http1),
             }],
             admin: Admin::At(console::AdminAddress::Tcp(([127, 0, 0, 1], 9900).into())),
             threads: processors,
@@ -190,6 +191,7 @@ impl Settings {
             ),
             ("limits.client_in_flight", show_limit(self.limits.client_in_flight, |most| most.to_string())),
             ("limits.exempt", join(&self.limits.exempt)),
+            ("limits.streams", self.limits.streams.to_string()),
             ("log.format", self.log.format.to_string()),
             ("log.level", self.log.filter.to_string()),
             ("log.access", self.log.access.to_string()),
@@ -231,6 +233,7 @@ fn take_limits(limits: &mut Limits, given: &raw::Limits) {
     choose(&mut limits.client_connections, given.client_connections.map(|limit| limit.map(|count| count.0)));
     choose(&mut limits.client_in_flight, given.client_in_flight.map(|limit| limit.map(|count| count.0)));
     choose(&mut limits.exempt, given.exempt.as_ref().map(|all| networks(all)));
+    choose(&mut limits.streams, given.streams.map(|count| count.0));
 }
 
 fn take_log(log: &mut LogOptions, given: &raw::Log) {

@@ -285,6 +285,29 @@ impl FromStr for ProxyHeader {
     }
 }
 
+/// Where HTTP/2 is spoken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Http2Mode {
+    /// Inside TLS.
+    #[default]
+    Auto,
+    On,
+    Off,
+}
+
+impl FromStr for Http2Mode {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "on" => Ok(Self::On),
+            "off" => Ok(Self::Off),
+            _ => Err(format!("'{text}' is none of auto, on and off")),
+        }
+    }
+}
+
 /// A version of TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TlsVersion(pub(crate) tls::Version);
@@ -521,6 +544,7 @@ read_from_yaml_scalars! {
     [] Rescuing, "safe, idempotent or off";
     [] Disclosing, "reason, timing or off";
     [] ProxyHeader, "off or required";
+    [] Http2Mode, "auto, on or off";
     [] TlsVersion, "a version of TLS, 1.2 or 1.3";
     [] ClientAuthMode, "off, optional or required";
     [] Redirection, "off, https, or https and a port";

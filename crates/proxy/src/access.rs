@@ -229,6 +229,7 @@ fn copy(headers: &HeaderMap, name: &HeaderName) -> Option<Box<[u8]>> {
 /// The target as it was sent.
 fn target(parts: &Parts) -> Box<str> {
     match (parts.uri.authority(), parts.uri.path_and_query()) {
+        (Some(_), Some(path)) if parts.version == Version::HTTP_2 => path.as_str().into(),
         (None, Some(path)) => path.as_str().into(),
         (Some(_) | None, _) => parts.uri.to_string().into(),
     }

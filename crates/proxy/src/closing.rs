@@ -127,8 +127,8 @@ pub(crate) async fn linger(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> i
     timeout(LONGEST_LINGER, unread).await.unwrap_or(Ok(()))
 }
 
-/// Ends a connection whose orderly end would say that the answer was whole. Unix sockets know no resets.
-fn reset(stream: &Stream) -> io::Result<()> {
+/// Ends a connection whose orderly end would say that all was said. Unix sockets know no resets.
+pub(crate) fn reset(stream: &Stream) -> io::Result<()> {
     match stream {
         Stream::Tcp(stream) => stream.set_zero_linger(),
         Stream::Unix(_) => Ok(()),
@@ -136,8 +136,8 @@ fn reset(stream: &Stream) -> io::Result<()> {
 }
 
 const LAST_WRITE: Duration = Duration::from_secs(1);
-const LONGEST_LINGER: Duration = Duration::from_secs(10);
-const LONGEST_SILENCE: Duration = Duration::from_secs(2);
+pub(crate) const LONGEST_LINGER: Duration = Duration::from_secs(10);
+pub(crate) const LONGEST_SILENCE: Duration = Duration::from_secs(2);
 const BUFFER: usize = 16 * 1024;
 
 const PLAIN_HTTP: &[u8] =

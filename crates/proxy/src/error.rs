@@ -31,6 +31,8 @@ pub(crate) enum Error {
     BadBody,
     /// CONNECT: this is no forward proxy.
     Connect,
+    /// An extended CONNECT to something else than a WebSocket (RFC 8441).
+    Protocol,
     /// `Max-Forwards: 0`: the answer is ours (RFC 9110 section 7.6.2).
     LastHop,
     /// A transfer coding other than chunked (RFC 9112 section 6.1).
@@ -85,6 +87,9 @@ impl Error {
                 (StatusCode::BAD_REQUEST, "bad_body", "The request body broke off or is badly framed.")
             }
             Self::Connect => (StatusCode::METHOD_NOT_ALLOWED, "connect", "CONNECT is not served here."),
+            Self::Protocol => {
+                (StatusCode::NOT_IMPLEMENTED, "protocol", "The only protocol to connect by is websocket.")
+            }
             Self::LastHop => (StatusCode::OK, "last_hop", "Max-Forwards ends at this proxy."),
             Self::Coding => {
                 (StatusCode::NOT_IMPLEMENTED, "coding", "The only transfer coding understood is chunked.")
@@ -150,6 +155,7 @@ impl Error {
             | Self::BodyTooSlow
             | Self::BadBody => true,
             Self::Connect
+            | Self::Protocol
             | Self::LastHop
             | Self::Misdirected
             | Self::NoRoute
@@ -210,6 +216,7 @@ impl Error {
             | Self::BodyTimeout
             | Self::BodyTooSlow
             | Self::BadBody
+            | Self::Protocol
             | Self::LastHop
             | Self::Misdirected
             | Self::NoRoute

@@ -7,18 +7,17 @@ use crate::download::Download;
 use crate::error::Error;
 use crate::origin::Origin;
 use crate::redirect::{self, REDIRECT};
-use crate::request::{self, Wishes};
+use crate::request::{self, Upgrade, Wishes};
 use crate::response;
 use crate::role::HttpsPort;
 use crate::shard::{Destination, Shard};
-use crate::tunnel;
-use crate::upload::{Gate, Upload};
+use crate::tunnel::{self, ClientEnd};
+use crate::upload::{ClientBody, Gate, Upload};
 use crate::watch::{Phase, Watch};
 use http::header::{CONNECTION, UPGRADE};
+use http::response::Parts;
 use http::{HeaderValue, Request, Response, StatusCode, Version};
 use http_body::Body as _;
-use hyper::body::Incoming;
-use hyper::upgrade::OnUpgrade;
 use policy::Outcome;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -29,7 +28,7 @@ pub(crate) async fn serve(
     watch: Arc<Watch>,
     origin: Arc<Origin>,
     redirect: Option<HttpsPort>,
-    request: Request<Incoming>,
+    request: Request<ClientBody>,
 ) -> Result<Response<Download>, Infallible> {
     let number = watch.begin();
     let version = request.version();
@@ -75,7 +74,7 @@ async fn forward(
     watch: &Arc<Watch>,
     origin: &Arc<Origin>,
     redirect: Option<HttpsPort>,
-    request: Request<Incoming>,
+    request: Request<ClientBody>,
     record: &mut Record,
 ) -> Result<Response<Download>, Error> {
     let (mut parts, body) = request.into_parts();
@@ -88,15 +87,14 @@ async fn forward(
         record.reason = Some(REDIRECT);
         return Ok(response);
     }
-    let wishes = request::prepare(&mut parts, origin, || shard.new_id())?;
+    let wishes = request::prepare(&mut parts, origin, &shard.options.limits, || shard.new_id())?;
     record.note_id(&parts.headers);
     let destination = shard.destination(&parts)?;
     let Destination { backend, timeouts, body_bytes } = destination;
     record.note_backend(backend);
     watch.heed(*timeouts);
     upload.limit(*body_bytes)?;
-    let client = wishes.upgrade.as_ref().and_then(|_| parts.extensions.remove::<OnUpgrade>());
-    let client = client.map(|upgrade| tunnel::Client { upgrade, origin: Arc::clone(origin) });
+    let client = wishes.upgrade.as_ref().and_then(|_| ClientEnd::take(&mut parts.extensions, origin));
     let route = backend.route(&parts.method, parts.uri.path());
     record.route = Some(route.id);
     let gate = (wishes.expects_continue && !upload.is_end_stream()).then(Arc::<Gate>::default);
@@ -129,27 +127,25 @@ fn answer(
     destination: &Destination,
     wishes: &Wishes,
     answered: Answered,
-    client: Option<tunnel::Client>,
+    client: Option<ClientEnd>,
 ) -> Result<Response<Download>, Error> {
     let Answered { response, upstream, mut lease, .. } = answered;
     let (mut parts, body) = response.into_parts();
     if parts.status == StatusCode::SWITCHING_PROTOCOLS {
-        let (Some(client), Some(_)) = (client, &wishes.upgrade) else {
-            // Nobody asked for it (RFC 9110 section 15.2.2).
+        let (Some(client), true) = (client, switch(&mut parts, wishes)) else {
             lease.finish(Outcome::Lost);
             return Err(Error::BadAnswer);
         };
-        let protocol = parts.headers.get(UPGRADE).cloned();
-        request::strip(&mut parts.headers);
-        parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        if let Some(protocol) = protocol {
-            parts.headers.insert(UPGRADE, protocol);
-        }
         lease.upgraded();
         watch.enter(Phase::Tunnel);
         let idle = shard.timeouts[destination.timeouts].tunnel_idle;
         shard.keep_tunnel(tunnel::run(client, upstream, lease, idle));
         return Ok(Response::from_parts(parts, Download::own(bytes::Bytes::new())));
+    }
+    if matches!(wishes.upgrade, Some(Upgrade::WebSocket(_))) && parts.status.is_success() {
+        // To the client it would mean that the WebSocket is open (RFC 8441 section 5).
+        lease.finish(Outcome::Completed);
+        return Err(Error::BadAnswer);
     }
     if let Err(error) = response::prepare(&mut parts, wishes, body.size_hint().exact()) {
         lease.finish(Outcome::Lost);
@@ -162,4 +158,25 @@ fn answer(
     let mut download = Download::from_worker(body, upstream, lease, backend, Arc::clone(watch));
     download.finish_if_empty();
     Ok(Response::from_parts(parts, download))
+}
+
+/// Turns a worker's 101 into what tells the client that its tunnel begins. Not if nobody asked for it (RFC 9110 section
+/// 15.2.2), or the worker does not understand what it agrees to.
+fn switch(parts: &mut Parts, wishes: &Wishes) -> bool {
+    let protocol = parts.headers.get(UPGRADE).cloned();
+    request::strip(&mut parts.headers);
+    match &wishes.upgrade {
+        None => false,
+        Some(Upgrade::Named(_)) => {
+            parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+            if let Some(protocol) = protocol {
+                parts.headers.insert(UPGRADE, protocol);
+            }
+            true
+        }
+        Some(Upgrade::WebSocket(handshake)) => {
+            parts.status = StatusCode::OK;
+            handshake.is_proven(&mut parts.headers)
+        }
+    }
 }

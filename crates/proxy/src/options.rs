@@ -119,6 +119,8 @@ pub struct Limits {
     pub client_in_flight: Option<u32>,
     /// Networks whose addresses are not counted as clients, because one of them may stand for many.
     pub exempt: Vec<IpNet>,
+    /// Requests that one connection of HTTP/2 may have open at once; more are refused (RFC 9113 section 5.1.2).
+    pub streams: u32,
 }
 
 impl Default for Limits {
@@ -133,6 +135,7 @@ impl Default for Limits {
             client_connections: Some(4096),
             client_in_flight: Some(1024),
             exempt: local_networks(),
+            streams: 100,
         }
     }
 }

@@ -1,8 +1,12 @@
 //! A client's request made fit for a worker: checked where leniency would be dangerous, stripped of what concerns one
 //! connection alone, and told where it comes from.
 
+mod http2;
+
 use crate::error::Error;
+use crate::options::Limits;
 use crate::origin::{Origin, REQUEST_ID, is_alias, is_claim};
+use crate::websocket::Handshake;
 use http::header::{
     CONNECTION, CONTENT_LENGTH, EXPECT, Entry, HOST, HeaderMap, HeaderName, HeaderValue, MAX_FORWARDS, TE,
     TRANSFER_ENCODING, UPGRADE, VIA,
@@ -13,12 +17,21 @@ use http::{Method, Uri, Version};
 /// What the rest of the way has to know about a request.
 #[derive(Debug)]
 pub(crate) struct Wishes {
-    /// The client asked to change protocols, and to which (RFC 9110 section 7.8).
-    pub(crate) upgrade: Option<HeaderValue>,
+    /// The client asked to change protocols.
+    pub(crate) upgrade: Option<Upgrade>,
     /// The client waits for a 100 before it sends its body (RFC 9110 section 10.1.1).
     pub(crate) expects_continue: bool,
     /// What the client speaks.
     pub(crate) version: Version,
+}
+
+/// How a client asks to change protocols.
+#[derive(Debug)]
+pub(crate) enum Upgrade {
+    /// To one of these (RFC 9110 section 7.8).
+    Named(HeaderValue),
+    /// To a WebSocket, by an extended CONNECT of HTTP/2 (RFC 8441).
+    WebSocket(Handshake),
 }
 
 /// Fields about one connection, never passed on (RFC 9110 section 7.6.1).
@@ -58,14 +71,21 @@ pub(crate) fn check_target(target: &Uri, longest: usize) -> Result<(), Error> {
 pub(crate) fn prepare(
     parts: &mut Parts,
     origin: &Origin,
+    limits: &Limits,
     new_id: impl FnOnce() -> HeaderValue,
 ) -> Result<Wishes, Error> {
+    let handshake = if parts.version == Version::HTTP_2 { http2::translate(parts, limits)? } else { None };
     let host = authority(parts)?;
     let http_1_1 = parts.version == Version::HTTP_11;
     let headers = &mut parts.headers;
     let trailers = has_token(headers, &TE, "trailers");
-    let upgrade =
-        if http_1_1 && has_token(headers, &CONNECTION, "upgrade") { protocols(headers) } else { None };
+    let upgrade = match handshake {
+        Some(handshake) => Some(Upgrade::WebSocket(handshake)),
+        None if http_1_1 && has_token(headers, &CONNECTION, "upgrade") => {
+            protocols(headers).map(Upgrade::Named)
+        }
+        None => None,
+    };
     let expects_continue =
         headers.get(EXPECT).is_some_and(|wish| wish.as_bytes().eq_ignore_ascii_case(b"100-continue"));
     if expects_continue && !http_1_1 {
@@ -81,11 +101,24 @@ pub(crate) fn prepare(
     if let Entry::Vacant(place) = headers.entry(REQUEST_ID) {
         place.insert(new_id());
     }
-    headers.append(VIA, HeaderValue::from_static(if http_1_1 { "1.1 antifreeze" } else { "1.0 antifreeze" }));
+    headers.append(
+        VIA,
+        HeaderValue::from_static(match parts.version {
+            Version::HTTP_2 => "2.0 antifreeze",
+            Version::HTTP_10 => "1.0 antifreeze",
+            _ => "1.1 antifreeze",
+        }),
+    );
     match &upgrade {
-        Some(protocol) => {
+        Some(upgrade) => {
             headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-            headers.insert(UPGRADE, protocol.clone());
+            headers.insert(
+                UPGRADE,
+                match upgrade {
+                    Upgrade::Named(protocols) => protocols.clone(),
+                    Upgrade::WebSocket(_) => HeaderValue::from_static("websocket"),
+                },
+            );
         }
         None if trailers => {
             headers.insert(TE, HeaderValue::from_static("trailers"));
@@ -164,7 +197,7 @@ fn take_host(parts: &mut Parts) -> Result<Option<HeaderValue>, Error> {
     if second.is_some() {
         return Err(Error::Malformed("More than one Host field."));
     }
-    if host.is_none() && parts.version == Version::HTTP_11 {
+    if host.is_none() && parts.version != Version::HTTP_10 {
         return Err(Error::Malformed("No Host field."));
     }
     if host.as_ref().is_some_and(|host| !is_authority(host.as_bytes())) {

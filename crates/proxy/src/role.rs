@@ -3,6 +3,7 @@
 use crate::listener::Endpoint;
 use std::fmt;
 use std::str::FromStr;
+use tls::Protocols;
 
 /// An address, and what is done for those who connect there. `T` is TLS as it was asked for ([`tls::Options`]), or ready
 /// for handshakes ([`tls::Terminator`]).
@@ -39,8 +40,8 @@ impl fmt::Display for ProxyProtocol {
 /// What is done for those who connect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Role<T> {
-    /// Their requests are answered by workers.
-    Http,
+    /// Their requests are answered by workers. HTTP/2 is for those who know beforehand that it is spoken.
+    Http(Protocols),
     /// The same, inside TLS.
     Https(T),
     /// They are sent to https.
@@ -54,7 +55,7 @@ impl Listener<tls::Options> {
     /// What is wrong with them.
     pub fn load(self) -> Result<Listener<tls::Terminator>, tls::Error> {
         let role = match self.role {
-            Role::Http => Role::Http,
+            Role::Http(protocols) => Role::Http(protocols),
             Role::Https(options) => Role::Https(tls::Terminator::load(options)?),
             Role::Redirect(port) => Role::Redirect(port),
         };
@@ -65,7 +66,7 @@ impl Listener<tls::Options> {
 impl<T> fmt::Display for Listener<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.role {
-            Role::Http => write!(f, "{}", self.endpoint)?,
+            Role::Http(_) => write!(f, "{}", self.endpoint)?,
             Role::Https(_) => write!(f, "{} with TLS", self.endpoint)?,
             Role::Redirect(port) => write!(f, "{}, redirecting to {port}", self.endpoint)?,
         }

@@ -5,37 +5,34 @@ use crate::admission;
 use crate::backend::App;
 use crate::client::ClientStream;
 use crate::clients::{Clients, Seat};
-use crate::closing::{self, Ending};
-use crate::forward;
+use crate::closing;
 use crate::handshake::{self, Reason};
+use crate::http1;
+use crate::http2;
 use crate::listener::{Acceptor, Endpoint, Listeners, ListeningSocket};
 use crate::metrics::Metrics;
-use crate::noted::Noted;
 use crate::origin::Origin;
-use crate::role::{HttpsPort, Listener, ProxyProtocol, Role};
+use crate::preface::{self, Spoken};
+use crate::role::{Listener, ProxyProtocol, Role};
 use crate::route::discovery;
 use crate::shard::Shard;
-use crate::watch::{Phase, Watch};
+use crate::watch::Watch;
 use crate::{BindError, Options};
-use http::{Request, StatusCode};
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use http::StatusCode;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::IpAddr;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use supervisor::Stream;
-use tls::Terminator;
+use tls::{Protocols, Terminator};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{sleep, timeout};
 
 /// A running data plane.
 #[derive(Debug)]
@@ -47,9 +44,9 @@ pub struct Running {
 
 /// Where the data plane is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Stage {
+pub(crate) enum Stage {
     Serving,
-    /// No new connections; each open one closes after its request.
+    /// No new connections; each open one closes after its requests.
     Draining,
     /// Whatever is left is cut.
     Cut,
@@ -199,18 +196,32 @@ async fn serve(shard: Arc<Shard>, accepted: Accepted, mut seat: Seat, stage: wat
         }
     };
     let origin = Origin::new(peer, shard.options.believed(peer), seat);
-    let (stream, origin, redirect) = match role {
-        Role::Http => (ClientStream::Left(stream), origin, None),
-        Role::Redirect(port) => (ClientStream::Left(stream), origin, Some(port)),
+    let limits = &shard.options.timeouts;
+    let (stream, origin, redirect, spoken) = match role {
+        Role::Redirect(port) => (ClientStream::Left(stream), origin, Some(port), Spoken::Http1),
+        Role::Http(Protocols::Http1) => (ClientStream::Left(stream), origin, None, Spoken::Http1),
+        Role::Http(Protocols::Http2AndHttp1) => {
+            let spoken = tokio::select! {
+                spoken = preface::recognise(&stream) => spoken,
+                () = too_late(limits.keep_alive, stage.clone()) => return,
+            };
+            let Ok(spoken) = spoken else { return };
+            (ClientStream::Left(stream), origin, None, spoken)
+        }
         Role::Https(terminator) => {
-            let late = too_late(shard.options.timeouts.handshake, stage.clone());
+            let late = too_late(limits.handshake, stage.clone());
             // A future of its own, so that plain connections do not carry room for it.
             let shaken = Box::pin(handshake::accept(stream, terminator.config(), late, peer, &shard.metrics));
             match shaken.await {
                 Ok(stream) => {
                     let (_, session) = stream.get_ref();
                     let origin = origin.secured(session.peer_certificates().and_then(|chain| chain.first()));
-                    (ClientStream::Right(stream), origin, None)
+                    let spoken = match session.alpn_protocol() {
+                        Some(tls::ALPN_HTTP2) => Spoken::Http2,
+                        // Who chose nothing speaks HTTP/1.1.
+                        Some(_) | None => Spoken::Http1,
+                    };
+                    (ClientStream::Right(stream), origin, None, spoken)
                 }
                 Err(reason) => {
                     if reason == Reason::PlainHttp {
@@ -228,14 +239,15 @@ async fn serve(shard: Arc<Shard>, accepted: Accepted, mut seat: Seat, stage: wat
             }
         }
     };
-    // What the client chose of `tls::ALPN` is known here (`ServerConnection::alpn_protocol`); one that did not choose
-    // speaks HTTP/1.1.
-    serve_http1(shard, stream, origin, redirect, stage).await;
+    match spoken {
+        Spoken::Http1 => http1::serve(shard, stream, origin, redirect, stage).await,
+        Spoken::Http2 => Box::pin(http2::serve(shard, stream, origin, stage)).await,
+    }
 }
 
 /// Resolves when the limit has passed, or a moment after the drain began: who has said nothing yet has no request that could
 /// be waited for.
-async fn too_late(limit: Option<Duration>, mut stage: watch::Receiver<Stage>) {
+pub(crate) async fn too_late(limit: Option<Duration>, mut stage: watch::Receiver<Stage>) {
     let drained = async {
         // Its sender lives as long as the threads do.
         let _ = stage.wait_for(|stage| *stage > Stage::Serving).await;
@@ -245,95 +257,6 @@ async fn too_late(limit: Option<Duration>, mut stage: watch::Receiver<Stage>) {
         Some(limit) => timeout(limit, drained).await.unwrap_or(()),
         None => drained.await,
     }
-}
-
-/// A connection on which HTTP/1.1 is spoken, or answered with redirects alone.
-async fn serve_http1(
-    shard: Arc<Shard>,
-    stream: ClientStream,
-    origin: Origin,
-    redirect: Option<HttpsPort>,
-    mut stage: watch::Receiver<Stage>,
-) {
-    let watch = Arc::new(Watch::new(Arc::clone(&shard.timeouts)));
-    let origin = Arc::new(origin);
-    let service = service_fn({
-        let (shard, watch, origin) = (Arc::clone(&shard), Arc::clone(&watch), Arc::clone(&origin));
-        move |request: Request<Incoming>| {
-            // The head is whole: what is read from now on is something else.
-            watch.enter(Phase::Queue);
-            forward::serve(Arc::clone(&shard), Arc::clone(&watch), Arc::clone(&origin), redirect, request)
-        }
-    });
-    let limits = &shard.options.limits;
-    let io = TokioIo::new(Noted::new(stream, Arc::clone(&watch), limits.header_bytes));
-    let mut connection = http1::Builder::new()
-        // More than a head may have: what is too long is noticed where it is read.
-        .max_buf_size(limits.header_bytes + SMALLEST_BUFFER)
-        .max_header_size(limits.header_bytes + SMALLEST_BUFFER)
-        .max_headers(limits.header_count)
-        .header_read_timeout(None)
-        .serve_connection(io, service)
-        .with_upgrades();
-
-    let mut alarm = pin!(sleep_until(watch.deadline().unwrap_or_else(far)));
-    let stage_changes = stage.clone();
-    let mut draining = pin!(stage.wait_for(|stage| *stage > Stage::Serving));
-    let mut told = false;
-    // Whether both wait to wake this task: then there is no need to poll them until one may be due.
-    let mut armed = false;
-    let ending = poll_fn(|cx| {
-        watch.tick();
-        let may_drain = !armed || stage_changes.has_changed().unwrap_or(true);
-        if !told && may_drain && draining.as_mut().poll(cx).is_ready() {
-            told = true;
-            Pin::new(&mut connection).graceful_shutdown();
-        }
-        loop {
-            match Pin::new(&mut connection).poll(cx) {
-                Poll::Ready(Ok(())) => return Poll::Ready(Ending::Over),
-                Poll::Ready(Err(error)) => return Poll::Ready(Ending::Broken(error)),
-                Poll::Pending => {}
-            }
-            let deadline = watch.deadline();
-            if deadline.is_some_and(|deadline| deadline < alarm.deadline()) {
-                alarm.as_mut().reset(deadline.unwrap_or_else(far));
-            }
-            if armed && watch.now() < alarm.deadline() {
-                return Poll::Pending;
-            }
-            armed = alarm.as_mut().poll(cx).is_pending();
-            if armed {
-                return Poll::Pending;
-            }
-            match deadline {
-                Some(deadline) if deadline <= watch.now() => match watch.phase() {
-                    // The request's own task answers these, and looks at the watch when it is polled.
-                    Phase::Upload | Phase::Answer => {
-                        watch.expire();
-                        watch.enter(Phase::Download);
-                    }
-                    phase @ (Phase::Idle | Phase::Head | Phase::Queue | Phase::Download | Phase::Tunnel) => {
-                        watch.expire();
-                        return Poll::Ready(Ending::Late(phase));
-                    }
-                },
-                Some(later) => alarm.as_mut().reset(later),
-                None => alarm.as_mut().reset(far()),
-            }
-        }
-    })
-    .await;
-    // A tunnel has taken its connection with it.
-    let Some(parts) = connection.into_parts() else { return };
-    let refusal = ending.refusal(watch.phase(), &parts.read_buf, limits.target_bytes);
-    if let Some(error) = refusal {
-        access::note_unread(&shard, &watch, &origin, error.status(), error.reason());
-    }
-    let noted = parts.io.into_inner();
-    let refusal = refusal.filter(|_| !noted.is_blocked());
-    let last_words = refusal.map(|error| error.last_words(shard.options.disclosure));
-    closing::close(noted.into_inner(), &ending, last_words, &watch).await;
 }
 
 /// A listening socket on this thread's runtime.
@@ -407,14 +330,6 @@ async fn poll_once<T>(future: impl Future<Output = T>) -> Option<T> {
     .await
 }
 
-/// A moment that does not come.
-fn far() -> Instant {
-    Instant::now() + Duration::from_secs(365 * 24 * 3600)
-}
-
 const SWEEP_EVERY: Duration = Duration::from_millis(250);
 const LAST_WORDS: Duration = Duration::from_secs(1);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// What hyper asks for at the least.
-const SMALLEST_BUFFER: usize = 8192;

@@ -1,7 +1,10 @@
 //! After a 101: bytes both ways, untouched, until both sides have ended or nobody spoke for too long.
 
+use crate::closing;
+use crate::http2::Handover;
 use crate::origin::Origin;
 use crate::upstream::Upstream;
+use http::Extensions;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use policy::Outcome;
@@ -13,33 +16,56 @@ use supervisor::Lease;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::Instant;
 
-/// A client that asked to change protocols.
-pub(crate) struct Client {
-    pub(crate) upgrade: OnUpgrade,
-    /// With its seat: a tunnel is a connection like the one that it was.
-    pub(crate) origin: Arc<Origin>,
+/// The client's end of a tunnel, which is there once the answer that begins it was passed on.
+pub(crate) enum ClientEnd {
+    /// A whole connection, with its seat: a tunnel is a connection like the one that it was.
+    Http1(OnUpgrade, Arc<Origin>),
+    /// One stream of a connection.
+    Http2(Handover),
+}
+
+impl ClientEnd {
+    /// What the server that read a request left in it.
+    pub(crate) fn take(extensions: &mut Extensions, origin: &Arc<Origin>) -> Option<Self> {
+        let connection = extensions.remove::<OnUpgrade>();
+        let connection = connection.map(|connection| Self::Http1(connection, Arc::clone(origin)));
+        connection.or_else(|| extensions.remove::<Handover>().map(Self::Http2))
+    }
 }
 
 /// Carries a tunnel from its 101 to its end. Nothing of what the client sent goes to the worker before the 101 was passed
 /// on.
-pub(crate) async fn run(client: Client, upstream: Box<Upstream>, lease: Lease, idle: Option<Duration>) {
-    let Client { upgrade, origin: _origin } = client;
-    let outcome = match upgrade.await {
-        Ok(client) => {
-            let (worker, early) = upstream.into_tunnel();
-            match carry(TokioIo::new(client), worker, &early, idle).await {
-                Ok(()) => Outcome::Completed,
-                Err(_) => Outcome::Cancelled,
-            }
-        }
-        Err(_) => Outcome::Cancelled,
+pub(crate) async fn run(client: ClientEnd, upstream: Box<Upstream>, lease: Lease, idle: Option<Duration>) {
+    let carried = match client {
+        ClientEnd::Http1(connection, _seated) => match connection.await {
+            Ok(client) => carry(TokioIo::new(client), *upstream, idle).await,
+            Err(error) => Err(io::Error::other(error)),
+        },
+        ClientEnd::Http2(stream) => match stream.take().await {
+            Some(client) => carry(client, *upstream, idle).await,
+            None => Err(io::ErrorKind::ConnectionAborted.into()),
+        },
     };
-    lease.finish(outcome);
+    lease.finish(if carried.is_ok() { Outcome::Completed } else { Outcome::Cancelled });
 }
 
 async fn carry(
     client: impl AsyncRead + AsyncWrite,
-    worker: impl AsyncRead + AsyncWrite,
+    upstream: Upstream,
+    idle: Option<Duration>,
+) -> io::Result<()> {
+    let (mut worker, early) = upstream.into_tunnel();
+    let carried = carry_both_ways(client, &mut worker, &early, idle).await;
+    if carried.is_err() {
+        // Neither is it an orderly end to the worker (RFC 8441 section 5).
+        closing::reset(&worker)?;
+    }
+    carried
+}
+
+async fn carry_both_ways(
+    client: impl AsyncRead + AsyncWrite,
+    worker: &mut (impl AsyncRead + AsyncWrite + Unpin),
     early: &[u8],
     idle: Option<Duration>,
 ) -> io::Result<()> {

@@ -1,6 +1,7 @@
 //! The request's body on its way to the worker.
 
 use crate::error::Error;
+use crate::http2::Inflow;
 use crate::replay::{Content, Kept};
 use crate::trailers;
 use crate::watch::{Phase, Watch};
@@ -27,11 +28,41 @@ pub(crate) struct Upload {
 
 #[derive(Debug)]
 enum Source {
-    Client(Incoming),
+    Client(ClientBody),
     /// A copy of what was sent to another worker.
     Again(Box<Content>),
     /// Nothing, or no more.
     Over,
+}
+
+/// A body as its client sends it.
+#[derive(Debug)]
+pub(crate) enum ClientBody {
+    Http1(Incoming),
+    Http2(Inflow),
+}
+
+impl ClientBody {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        match self {
+            Self::Http1(body) => Pin::new(body).poll_frame(cx).map_err(Broken::from),
+            Self::Http2(body) => body.poll_frame(cx).map_err(Broken::from),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Http1(body) => body.is_end_stream(),
+            Self::Http2(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Http1(body) => body.size_hint(),
+            Self::Http2(body) => body.size_hint(),
+        }
+    }
 }
 
 /// Why a body was broken off on this side; the request's task answers accordingly.
@@ -41,11 +72,13 @@ pub(crate) enum Broken {
     TooLarge,
     #[error(transparent)]
     Client(#[from] hyper::Error),
+    #[error(transparent)]
+    Stream(#[from] h2::Error),
 }
 
 impl Upload {
     /// A body of any length.
-    pub(crate) fn new(body: Incoming, watch: Arc<Watch>) -> Self {
+    pub(crate) fn new(body: ClientBody, watch: Arc<Watch>) -> Self {
         Self { source: Source::Client(body), left: None, hold: None, kept: None, watch }
     }
 
@@ -94,11 +127,11 @@ impl Body for Upload {
             ready!(hold.poll(cx));
             this.hold = None;
         }
-        let mut frame = match Pin::new(&mut *body).poll_frame(cx) {
+        let mut frame = match body.poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => frame,
             Poll::Ready(Some(Err(error))) => {
                 this.watch.break_body();
-                return Poll::Ready(Some(Err(error.into())));
+                return Poll::Ready(Some(Err(error)));
             }
             Poll::Ready(None) => {
                 this.watch.advance(Phase::Upload, Phase::Answer);

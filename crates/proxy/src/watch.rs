@@ -7,10 +7,13 @@
 use crate::Timeouts;
 use crate::error::Error;
 use crate::pace::Pace;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep, sleep_until};
 
 /// What a client connection waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -241,6 +244,67 @@ impl Watch {
 /// The earlier of two limits.
 fn sooner(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
     one.into_iter().chain(other).min()
+}
+
+/// The one timer of a watch. It is moved only when it rings, or would ring too late.
+#[derive(Debug)]
+pub(crate) struct Alarm {
+    timer: Pin<Box<Sleep>>,
+    armed: bool,
+}
+
+impl Alarm {
+    pub(crate) fn new(watch: &Watch) -> Self {
+        Self { timer: Box::pin(sleep_until(watch.deadline().unwrap_or_else(far))), armed: false }
+    }
+
+    /// Whether it waits to wake the task: until it may be due there is no need to poll it.
+    pub(crate) fn is_armed(&self) -> bool {
+        self.armed
+    }
+
+    /// Ready when the limit of the present phase has passed: with that phase, or with nothing if the request's own task
+    /// answers for it. That one looks at the watch when it is polled.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, watch: &Watch) -> Poll<Option<Phase>> {
+        loop {
+            let deadline = watch.deadline();
+            if let Some(deadline) = deadline
+                && deadline < self.timer.deadline()
+            {
+                self.timer.as_mut().reset(deadline);
+            }
+            if self.armed && watch.now() < self.timer.deadline() {
+                return Poll::Pending;
+            }
+            self.armed = self.timer.as_mut().poll(cx).is_pending();
+            if self.armed {
+                return Poll::Pending;
+            }
+            match deadline {
+                Some(deadline) if deadline <= watch.now() => {
+                    watch.expire();
+                    return Poll::Ready(match watch.phase() {
+                        Phase::Upload | Phase::Answer => {
+                            watch.enter(Phase::Download);
+                            None
+                        }
+                        phase @ (Phase::Idle
+                        | Phase::Head
+                        | Phase::Queue
+                        | Phase::Download
+                        | Phase::Tunnel) => Some(phase),
+                    });
+                }
+                Some(later) => self.timer.as_mut().reset(later),
+                None => self.timer.as_mut().reset(far()),
+            }
+        }
+    }
+}
+
+/// When no limit passes.
+fn far() -> Instant {
+    Instant::now() + Duration::from_secs(365 * 24 * 3600)
 }
 
 #[cfg(test)]

@@ -20,5 +20,5 @@ pub use certificate::Certificate;
 pub use error::{Error, Problem, Setting};
 pub use keeper::{Keeper, Watched};
 pub use metrics::Metrics;
-pub use options::{ALPN, ClientAuth, Identity, Options, Pair, Version};
+pub use options::{ALPN_HTTP2, ClientAuth, Identity, Options, Pair, Protocols, Version};
 pub use terminator::Terminator;

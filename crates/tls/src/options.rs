@@ -12,6 +12,8 @@ pub struct Options {
     pub min_version: Version,
     /// Whether clients show certificates.
     pub client_auth: ClientAuth,
+    /// Which versions of HTTP are offered.
+    pub protocols: Protocols,
 }
 
 /// Who the server says it is.
@@ -72,5 +74,25 @@ impl ClientAuth {
     }
 }
 
-/// The protocols that are offered inside TLS, the preferred one first (RFC 7301).
-pub const ALPN: &[&[u8]] = &[b"http/1.1"];
+/// The versions of HTTP that a listener speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocols {
+    /// HTTP/1.1 alone.
+    Http1,
+    /// HTTP/2 with clients that want it, else HTTP/1.1.
+    #[default]
+    Http2AndHttp1,
+}
+
+impl Protocols {
+    /// As they are offered inside TLS, the preferred one first (ALPN, RFC 7301).
+    pub(crate) fn alpn(self) -> &'static [&'static [u8]] {
+        match self {
+            Self::Http1 => &[b"http/1.1"],
+            Self::Http2AndHttp1 => &[ALPN_HTTP2, b"http/1.1"],
+        }
+    }
+}
+
+/// What a client chose that speaks HTTP/2 inside TLS (RFC 9113 section 3.2).
+pub const ALPN_HTTP2: &[u8] = b"h2";

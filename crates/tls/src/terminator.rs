@@ -3,7 +3,7 @@
 use crate::certificate::Certificate;
 use crate::error::{Error, Problem, Setting};
 use crate::names::ByName;
-use crate::options::{ALPN, ClientAuth, Identity, Options, Version};
+use crate::options::{ClientAuth, Identity, Options, Version};
 use crate::pem::Pem;
 use crate::self_signed;
 use crate::stamp::Stamps;
@@ -119,7 +119,7 @@ impl Present {
             }
         };
         let mut config = builder.with_cert_resolver(Arc::new(ByName::new(&certificates)));
-        config.alpn_protocols = ALPN.iter().map(|name| name.to_vec()).collect();
+        config.alpn_protocols = options.protocols.alpn().iter().map(|name| name.to_vec()).collect();
         // The key changes every six hours, and the one before it opens tickets for as long again.
         config.ticketer = Ticketer::new().map_err(library)?;
         Ok(Self { config: Arc::new(config), certificates, stamps })

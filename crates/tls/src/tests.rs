@@ -1,7 +1,7 @@
 //! Certificates in files, and what real handshakes make of them, without a socket.
 
 use crate::keeper::{Lookout, Watched};
-use crate::{ClientAuth, Identity, Metrics, Options, Pair, Setting, Terminator, Version};
+use crate::{ClientAuth, Identity, Metrics, Options, Pair, Protocols, Setting, Terminator, Version};
 use rcgen::{CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256, SignatureAlgorithm};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ClientSessionStore, Resumption, Tls12ClientSessionValue, Tls13ClientSessionValue};
@@ -241,6 +241,7 @@ fn options(pairs: &[Pair]) -> Options {
         identity: Identity::Files(pairs.to_vec()),
         min_version: Version::Tls12,
         client_auth: ClientAuth::Off,
+        protocols: Protocols::default(),
     }
 }
 

@@ -374,7 +374,7 @@ fn forward(
     peer: impl Fn() -> Origin,
 ) -> Result<Parts, Error> {
     let mut parts = head(method, target, fields);
-    prepare(&mut parts, &peer(), || HeaderValue::from_static("ours"))?;
+    prepare(&mut parts, &peer(), &Limits::default(), || HeaderValue::from_static("ours"))?;
     Ok(parts)
 }
 

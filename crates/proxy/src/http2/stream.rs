@@ -1,0 +1,234 @@
+//! One request of a connection, from its head to the last byte of its answer.
+
+use super::inflow::{Inflow, Rest};
+use super::stream_end::{Handover, Pledge};
+use crate::download::Download;
+use crate::forward;
+use crate::origin::Origin;
+use crate::shard::Shard;
+use crate::upload::ClientBody;
+use crate::watch::{Alarm, Phase, Watch};
+use bytes::Bytes;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream, SendStream};
+use http::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use http_body::Body as _;
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::SystemTime;
+use tokio::sync::oneshot;
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Closed {
+    /// With its answer, whole or broken off.
+    Answered,
+    /// By its client, before it was answered.
+    Reset,
+}
+
+/// Serves one request within its limits. When one passes, or the client resets it, it is dropped, and with it whatever a
+/// worker does for it.
+pub(super) async fn serve(
+    shard: Arc<Shard>,
+    origin: Arc<Origin>,
+    request: Request<RecvStream>,
+    respond: SendResponse<Bytes>,
+) -> Closed {
+    let watch = Arc::new(Watch::new(Arc::clone(&shard.timeouts)));
+    let mut alarm = Alarm::new(&watch);
+    let mut answered = pin!(answer(shard, Arc::clone(&watch), origin, request, respond));
+    poll_fn(|cx| {
+        watch.tick();
+        loop {
+            if let Poll::Ready(closed) = answered.as_mut().poll(cx) {
+                return Poll::Ready(closed);
+            }
+            if ready!(alarm.poll(cx, &watch)).is_some() {
+                return Poll::Ready(Closed::Answered);
+            }
+        }
+    })
+    .await
+}
+
+async fn answer(
+    shard: Arc<Shard>,
+    watch: Arc<Watch>,
+    origin: Arc<Origin>,
+    request: Request<RecvStream>,
+    mut respond: SendResponse<Bytes>,
+) -> Closed {
+    let (mut parts, stream) = request.into_parts();
+    let method = parts.method.clone();
+    // The stream of a CONNECT carries the bytes of a tunnel, once there is one (RFC 9113 section 8.5).
+    let (body, kept) = if method == Method::CONNECT {
+        let (pledge, handover) = Handover::new();
+        parts.extensions.insert(handover);
+        (Inflow::empty(), Kept::Tunnel(pledge, stream))
+    } else {
+        let (body, rest) = Inflow::new(stream, &parts.headers);
+        (body, Kept::Body(rest))
+    };
+    let request = Request::from_parts(parts, ClientBody::Http2(body));
+    let served = forward::serve(shard, Arc::clone(&watch), origin, None, request);
+    let Some(response) = unless_reset(served, &mut respond).await else { return Closed::Reset };
+    let (head, body) = split(response, &method);
+    match kept {
+        Kept::Tunnel(pledge, stream) if head.status().is_success() => {
+            let Ok(send) = respond.send_response(head, false) else { return Closed::Reset };
+            watch.enter(Phase::Tunnel);
+            pledge.fulfil(send, stream).await;
+            Closed::Answered
+        }
+        Kept::Tunnel(..) => send(&mut respond, head, body, &watch).await,
+        Kept::Body(mut rest) => {
+            let closed = send(&mut respond, head, body, &watch).await;
+            if let (Closed::Answered, Ok(rest)) = (closed, rest.try_recv()) {
+                watch.enter(Phase::Tunnel);
+                rest.discard().await;
+            }
+            closed
+        }
+    }
+}
+
+/// What is kept of a request while it is served.
+enum Kept {
+    /// The place where what is not read of its body is found.
+    Body(oneshot::Receiver<Rest>),
+    /// Its stream.
+    Tunnel(Pledge, RecvStream),
+}
+
+/// What is served, or nothing if the client resets its request before.
+async fn unless_reset<T>(
+    served: impl Future<Output = Result<T, Infallible>>,
+    respond: &mut SendResponse<Bytes>,
+) -> Option<T> {
+    let mut served = pin!(served);
+    poll_fn(|cx| match served.as_mut().poll(cx) {
+        Poll::Ready(Ok(response)) => Poll::Ready(Some(response)),
+        Poll::Pending => respond.poll_reset(cx).map(|_| None),
+    })
+    .await
+}
+
+/// The head as HTTP/2 wants it, with what hyper adds in HTTP/1 and without what that knows alone; and the body, if one is
+/// to be sent.
+fn split(response: Response<Download>, method: &Method) -> (Response<()>, Option<Download>) {
+    let (parts, body) = response.into_parts();
+    let mut head = Response::new(());
+    *head.status_mut() = parts.status;
+    *head.headers_mut() = parts.headers;
+    let status = head.status();
+    let headers = head.headers_mut();
+    headers.remove(CONNECTION);
+    if status == StatusCode::NO_CONTENT {
+        // RFC 9110 section 8.6.
+        headers.remove(CONTENT_LENGTH);
+    } else if let Some(length) = body.size_hint().exact()
+        && !body.is_end_stream()
+    {
+        headers.entry(CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));
+    }
+    headers.entry(DATE).or_insert_with(today);
+    let is_sent = *method != Method::HEAD && !body.is_end_stream();
+    (head, is_sent.then_some(body))
+}
+
+/// What a Date field says now.
+#[expect(clippy::disallowed_methods, reason = "a date that is shown follows the wall clock")]
+fn today() -> HeaderValue {
+    HeaderValue::try_from(httpdate::fmt_http_date(SystemTime::now())).expect("a date is plain text")
+}
+
+/// Sends an answer to its end.
+async fn send(
+    respond: &mut SendResponse<Bytes>,
+    head: Response<()>,
+    body: Option<Download>,
+    watch: &Watch,
+) -> Closed {
+    match (respond.send_response(head, body.is_none()), body) {
+        (Ok(stream), Some(body)) => pass_on(body, stream, watch).await.unwrap_or(Closed::Reset),
+        (Ok(_), None) => Closed::Answered,
+        (Err(_), _) => Closed::Reset,
+    }
+}
+
+/// Sends a body as fast as the client takes it.
+async fn pass_on(
+    mut body: Download,
+    mut stream: SendStream<Bytes>,
+    watch: &Watch,
+) -> Result<Closed, h2::Error> {
+    loop {
+        let frame = poll_fn(|cx| match stream.poll_reset(cx) {
+            Poll::Ready(reset) => Poll::Ready(Err(reset)),
+            Poll::Pending => Pin::new(&mut body).poll_frame(cx).map(Ok),
+        });
+        let frame = match frame.await {
+            Ok(Some(Ok(frame))) => frame,
+            Ok(Some(Err(_))) => {
+                // It is not to look whole.
+                stream.send_reset(Reason::INTERNAL_ERROR);
+                return Ok(Closed::Answered);
+            }
+            Ok(None) => {
+                stream.send_data(Bytes::new(), true)?;
+                return Ok(Closed::Answered);
+            }
+            Err(_) => return Ok(Closed::Reset),
+        };
+        match frame.into_data() {
+            Ok(mut data) => {
+                while !data.is_empty() {
+                    let room = poll_fn(|cx| poll_room(&mut stream, cx, data.len())).await?;
+                    let piece = data.split_to(room.min(data.len()));
+                    let is_last = data.is_empty() && body.is_end_stream();
+                    stream.send_data(piece, is_last)?;
+                    watch.enter(Phase::Download);
+                    if is_last {
+                        return Ok(Closed::Answered);
+                    }
+                }
+            }
+            Err(frame) => {
+                if let Ok(trailers) = frame.into_trailers() {
+                    stream.send_trailers(trailers)?;
+                    return Ok(Closed::Answered);
+                }
+            }
+        }
+    }
+}
+
+/// How many of these bytes the client, and our share of the connection, have room for.
+pub(super) fn poll_room(
+    send: &mut SendStream<Bytes>,
+    cx: &mut Context<'_>,
+    bytes: usize,
+) -> Poll<Result<usize, h2::Error>> {
+    // No more than a frame at a time, so that each of many answers gets its turn.
+    send.reserve_capacity(bytes.min(FRAME));
+    loop {
+        if send.capacity() > 0 {
+            return Poll::Ready(Ok(send.capacity()));
+        }
+        match ready!(send.poll_capacity(cx)) {
+            Some(room) => {
+                room?;
+            }
+            // The client reset it.
+            None => return Poll::Ready(Err(Reason::CANCEL.into())),
+        }
+    }
+}
+
+/// The longest frame that every client takes (RFC 9113 section 4.2).
+const FRAME: usize = 16 * 1024;

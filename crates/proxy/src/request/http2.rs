@@ -1,0 +1,98 @@
+//! A head of HTTP/2 in the shape of HTTP/1.1, for all that comes after it (RFC 9113 section 8.3.1).
+//!
+//! The h2 library has refused what is malformed by itself: pseudo-fields in disorder, names in upper case, fields of one
+//! connection, control characters, lengths that disagree. Here is what it lets pass, and what only a gateway has to do.
+
+use crate::error::Error;
+use crate::options::Limits;
+use crate::websocket::Handshake;
+use h2::ext::Protocol;
+use http::header::{CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderValue};
+use http::request::Parts;
+use http::{Method, Uri};
+
+/// Brings a head into the shape of HTTP/1.1: one Cookie, the authority in Host, a target in origin form. A request for a
+/// WebSocket becomes a GET, and its handshake is returned.
+///
+/// # Errors
+/// The answer to give instead.
+pub(super) fn translate(parts: &mut Parts, limits: &Limits) -> Result<Option<Handshake>, Error> {
+    check_fields(&parts.headers, limits)?;
+    join_cookies(&mut parts.headers);
+    let handshake = match (&parts.method, parts.extensions.remove::<Protocol>()) {
+        // It is refused, whatever else it says.
+        (&Method::CONNECT, None) => return Ok(None),
+        (&Method::CONNECT, Some(protocol)) if protocol.as_str().eq_ignore_ascii_case("websocket") => {
+            parts.method = Method::GET;
+            Some(Handshake::begin(&mut parts.headers))
+        }
+        (_, Some(_)) => return Err(Error::Protocol),
+        (_, None) => None,
+    };
+    take_authority(parts)?;
+    Ok(handshake)
+}
+
+/// What a worker would trim, or hyper refuse to read.
+fn check_fields(headers: &HeaderMap, limits: &Limits) -> Result<(), Error> {
+    let (mut count, mut crumbs, mut bytes) = (0, 0, 0);
+    for (name, value) in headers {
+        let value = value.as_bytes();
+        if value.first().is_some_and(is_space) || value.last().is_some_and(is_space) {
+            return Err(Error::Malformed("A field's value begins or ends with a space."));
+        }
+        count += 1;
+        crumbs += usize::from(*name == COOKIE);
+        bytes += name.as_str().len() + value.len();
+    }
+    // Crumbs are one field (RFC 9113 section 8.2.3), and browsers make many.
+    if count - crumbs.saturating_sub(1) > limits.header_count || bytes > limits.header_bytes {
+        return Err(Error::HeadTooLarge);
+    }
+    if headers.get_all(CONTENT_LENGTH).iter().nth(1).is_some() {
+        return Err(Error::Malformed("More than one Content-Length."));
+    }
+    Ok(())
+}
+
+/// `field-value` neither begins nor ends with these (RFC 9113 section 8.2.1).
+fn is_space(byte: &u8) -> bool {
+    matches!(byte, b' ' | b'\t')
+}
+
+/// Cookies come in crumbs, which HTTP/1.1 does not know (RFC 9113 section 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let mut crumbs = headers.get_all(COOKIE).iter();
+    let (Some(first), Some(second)) = (crumbs.next(), crumbs.next()) else { return };
+    let mut whole = first.as_bytes().to_vec();
+    for crumb in std::iter::once(second).chain(crumbs) {
+        whole.extend_from_slice(b"; ");
+        whole.extend_from_slice(crumb.as_bytes());
+    }
+    let mut whole = HeaderValue::try_from(whole).expect("values joined by semicolons are a value");
+    whole.set_sensitive(true);
+    headers.insert(COOKIE, whole);
+}
+
+/// The authority becomes Host, and whoever says both must say the same.
+fn take_authority(parts: &mut Parts) -> Result<(), Error> {
+    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    if !path.starts_with('/') && path != "*" {
+        return Err(Error::Malformed("The path does not begin with a slash."));
+    }
+    let Some(authority) = parts.uri.authority() else { return Ok(()) };
+    if parts
+        .headers
+        .get_all(HOST)
+        .iter()
+        .any(|host| !host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes()))
+    {
+        return Err(Error::Malformed("Host is not what :authority says."));
+    }
+    let host = HeaderValue::try_from(authority.as_str())
+        .map_err(|_| Error::Malformed("The :authority is not a host and port."))?;
+    let origin = Uri::try_from(path).map_err(|_| Error::Malformed("The target is not a path."))?;
+    parts.headers.insert(HOST, host);
+    parts.uri = origin;
+    Ok(())
+}
