@@ -1,5 +1,5 @@
 //! The clients that people use, against FastAPI under uvicorn: keep-alive, uploads, streams, WebSockets, all of it inside
-//! TLS as well.
+//! TLS and by HTTP/2 as well.
 
 use crate::support::Program;
 use crate::tls::authority::Authority;
@@ -42,7 +42,9 @@ fn curl(site: &Site) {
 #[test]
 fn httpx_keeps_its_connection_uploads_in_chunks_and_downloads() {
     for site in [Site::plain(), Site::inside_tls()] {
-        succeed(&mut python("httpx_client.py", &site));
+        for version in ["HTTP/1.1", "HTTP/2"] {
+            succeed(python("httpx_client.py", &site).arg(version));
+        }
     }
 }
 
@@ -52,6 +54,45 @@ fn fetch_of_node_uploads_and_downloads_streams() {
         let mut node = Command::new("node");
         node.arg(format!("{TESTS}/clients/fetch.mjs")).arg(&site.url).env("NODE_EXTRA_CA_CERTS", site.root());
         succeed(&mut node);
+    }
+}
+
+#[test]
+fn http2_of_node_shares_its_connection_and_cancels() {
+    for site in [Site::plain(), Site::inside_tls()] {
+        let mut node = Command::new("node");
+        node.arg(format!("{TESTS}/clients/http2.mjs")).arg(&site.url).env("NODE_EXTRA_CA_CERTS", site.root());
+        succeed(&mut node);
+    }
+}
+
+#[test]
+fn curl_chooses_http_2_inside_tls_and_on_demand_without() {
+    let (plain, safe) = (Site::plain(), Site::inside_tls());
+    for (site, option, version) in [
+        (&safe, "--tcp-nodelay", "2"),
+        (&safe, "--http1.1", "1.1"),
+        (&plain, "--tcp-nodelay", "1.1"),
+        (&plain, "--http2-prior-knowledge", "2"),
+    ] {
+        let mut curl = Command::new("curl");
+        curl.args(["-sS", "--fail", "--max-time", "20", "-o", "/dev/null", "-w", "%{http_version}", option]);
+        curl.arg(format!("{}/openapi.json", site.url)).env("CURL_CA_BUNDLE", site.root());
+        assert_eq!(succeed(&mut curl), version, "{option} {}", site.url);
+    }
+}
+
+#[test]
+fn twenty_thousand_requests_of_h2load_in_a_hundred_streams_are_all_answered() {
+    for flags in [&["--http2", "on"][..], &["--tls-self-signed"]] {
+        let mut program = Program::start(&[&["demo", "--workers", "2"], flags].concat());
+        program.wait_for_line("now=\"serving\"");
+        let scheme = if flags.len() == 1 { "https" } else { "http" };
+        let mut h2load = Command::new("h2load");
+        h2load.args(["-n", "20000", "-c", "2", "-m", "100", &format!("{scheme}://{}/", program.address)]);
+        let printed = succeed(&mut h2load);
+        assert!(printed.contains(" 20000 succeeded, 0 failed, 0 errored, 0 timeout"), "{printed}");
+        assert!(printed.contains("status codes: 20000 2xx"), "{printed}");
     }
 }
 
@@ -72,7 +113,7 @@ struct Site {
 
 impl Site {
     fn plain() -> Self {
-        let program = serve(&[]);
+        let program = serve(&["--http2", "on"]);
         Self { url: format!("http://{}", program.address), program, authority: Authority::new() }
     }
 

@@ -275,8 +275,10 @@ fn only_the_protocols_that_we_speak_are_chosen() {
         let Output { stdout, stderr, .. } = client.output().expect("tests/run installs it");
         String::from_utf8_lossy(&[stdout, stderr].concat()).into_owned()
     };
-    let printed = alpn("foo,http/1.1");
-    assert!(printed.contains("ALPN protocol: http/1.1"), "{printed}");
+    for (offered, chosen) in [("foo,http/1.1", "http/1.1"), ("http/1.1,h2", "h2")] {
+        let printed = alpn(offered);
+        assert!(printed.contains(&format!("ALPN protocol: {chosen}")), "{printed}");
+    }
     let printed = alpn("foo");
     assert!(printed.contains("no application protocol"), "{printed}");
 }

@@ -4,6 +4,8 @@
 //! client sends, what the worker does and what must arrive. What the worker saw is read from its ledger ([`rig`]).
 
 pub(crate) mod client;
+mod frames;
+mod polite;
 mod rig;
 mod script;
 mod worker;
@@ -12,7 +14,9 @@ mod broken_answers;
 mod connections;
 mod endings;
 mod fields;
+mod floods;
 mod framing;
+mod http2;
 mod interim;
 mod limits;
 mod proxy_protocol;
@@ -21,3 +25,4 @@ mod timeouts;
 mod tls;
 mod trailers;
 mod upgrades;
+mod websockets;

@@ -1,4 +1,4 @@
-"""httpx: keep-alive, a chunked upload and a streamed download. Its argument is the proxy's address."""
+"""httpx: keep-alive, a chunked upload and a streamed download. Its arguments are the proxy's address and the version of HTTP."""
 
 import hashlib
 import sys
@@ -7,11 +7,12 @@ import httpx
 
 CHUNKS = [b"%d" % (number % 10) * 65536 for number in range(64)]
 
-with httpx.Client(base_url=sys.argv[1]) as client:
+version = sys.argv[2]
+with httpx.Client(base_url=sys.argv[1], http1=version == "HTTP/1.1", http2=version == "HTTP/2") as client:
     sockets = set()
     for _ in range(20):
         answer = client.get("/openapi.json")
-        assert answer.status_code == 200, answer
+        assert (answer.status_code, answer.http_version) == (200, version), answer
         sockets.add(answer.extensions["network_stream"].get_extra_info("client_addr"))
     assert len(sockets) == 1, f"keep-alive: {sockets}"
 

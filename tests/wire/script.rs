@@ -23,6 +23,8 @@ pub(crate) enum Step {
     Drain,
     /// Sends back whatever comes, to its end, and then ends its own side.
     Echo,
+    /// Agrees to the WebSocket that the request asks for (RFC 6455 section 4.2.2).
+    Accept,
     /// Never does anything again.
     Hang,
     /// Closes the connection.
@@ -54,6 +56,7 @@ pub(crate) fn path(steps: &[Step]) -> String {
             Step::Take(count) => format!("take:{count}"),
             Step::Drain => "drain".to_owned(),
             Step::Echo => "echo".to_owned(),
+            Step::Accept => "accept".to_owned(),
             Step::Hang => "hang".to_owned(),
             Step::Close => "close".to_owned(),
             Step::Reset => "reset".to_owned(),
@@ -81,6 +84,7 @@ fn parse_step(words: &str) -> Option<Step> {
         "take" => Step::Take(argument()?.parse().ok()?),
         "drain" => Step::Drain,
         "echo" => Step::Echo,
+        "accept" => Step::Accept,
         "hang" => Step::Hang,
         "close" => Step::Close,
         "reset" => Step::Reset,
@@ -121,6 +125,7 @@ fn a_script_survives_its_way_through_a_path() {
         Step::Take(7),
         Step::Drain,
         Step::Echo,
+        Step::Accept,
         Step::Hang,
         Step::Close,
         Step::Reset,

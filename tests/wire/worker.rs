@@ -4,6 +4,9 @@
 //! ledger of all it received. Whatever is no script gets a 200 that repeats the request's head.
 
 use crate::wire::script::{self, Step};
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use std::cell::RefCell;
 use std::collections::{HashSet, VecDeque};
@@ -151,6 +154,7 @@ impl Conversation {
                     }
                     self.stream.shutdown().await?;
                 }
+                Step::Accept => self.write(accept(head).as_bytes()).await?,
                 Step::Hang => std::future::pending().await,
                 Step::Close => return Err(io::ErrorKind::ConnectionAborted.into()),
                 Step::Reset => {
@@ -305,6 +309,18 @@ impl Row {
 fn repeat(head: &str) -> Vec<Step> {
     let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{head}", head.len());
     vec![Step::Body, script::send(answer)]
+}
+
+/// The 101 that proves to have understood the key in this head.
+fn accept(head: &str) -> String {
+    let is_key = |name: &str| name.eq_ignore_ascii_case("sec-websocket-key");
+    let mut fields = head.lines().filter_map(|line| line.split_once(": "));
+    let key = fields.find(|(name, _)| is_key(name)).map_or("", |(_, key)| key);
+    let guid = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+    let proof = STANDARD.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, format!("{key}{guid}").as_bytes()));
+    format!(
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {proof}\r\n\r\n"
+    )
 }
 
 fn position(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
