@@ -20,6 +20,7 @@ mod http2;
 mod interim;
 mod limits;
 mod proxy_protocol;
+mod requests;
 mod streaming;
 mod timeouts;
 mod tls;

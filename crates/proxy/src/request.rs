@@ -207,13 +207,18 @@ fn take_host(parts: &mut Parts) -> Result<Option<HeaderValue>, Error> {
         return Err(Error::Malformed("The target * is for OPTIONS alone."));
     }
     let Some(authority) = parts.uri.authority() else { return Ok(host) };
+    if parts.uri.scheme().is_none() {
+        return Err(Error::Malformed("A target without a path is for CONNECT alone."));
+    }
     // Absolute form: its authority counts, whatever Host says.
     let host = HeaderValue::try_from(authority.as_str())
         .ok()
         .filter(|host| is_authority(host.as_bytes()))
         .ok_or(Error::Malformed("The target's authority is not a host and port."))?;
+    // Its path may be empty, that of origin form may not (RFC 9112 section 3.2.1).
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-    parts.uri = Uri::try_from(path).map_err(|_| Error::Malformed("The target is not a path."))?;
+    let path = if path.starts_with('/') { Uri::try_from(path) } else { Uri::try_from(format!("/{path}")) };
+    parts.uri = path.map_err(|_| Error::Malformed("The target is not a path."))?;
     parts.headers.insert(HOST, host.clone());
     Ok(Some(host))
 }
