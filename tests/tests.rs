@@ -3,6 +3,7 @@
 mod admin;
 mod balance;
 mod cancel;
+mod checklist;
 mod clients;
 mod config;
 mod failures;

@@ -104,6 +104,20 @@ fn what_follows_an_upgrade_request_reaches_the_worker_after_its_101_alone() {
 }
 
 #[test]
+fn a_100_goes_before_the_101() {
+    let rig = Rig::start();
+    let steps = [send("HTTP/1.1 100 Continue\r\n\r\n"), Step::Body, send(SWITCH), Step::Echo];
+    let mut client = rig.client();
+    let fields = "\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n";
+    client.send(upgrade(&steps).replace("\r\n\r\n", fields));
+    assert_eq!(client.read_to("\r\n\r\n"), "HTTP/1.1 100 Continue\r\n\r\n");
+    client.send("body");
+    assert!(client.head().starts_with("HTTP/1.1 101 "));
+    assert_eq!(client.send("raw").read(3), "raw");
+    assert!(rig.ledger()[0].text().contains("\r\n\r\nbodyraw"), "{}", rig.ledger()[0].text());
+}
+
+#[test]
 fn only_a_101_makes_a_tunnel() {
     let rig = Rig::start();
     let answer =
