@@ -267,6 +267,30 @@ fn keys_are_exchanged_by_what_no_quantum_computer_breaks_where_the_client_can() 
 }
 
 #[test]
+fn the_order_of_cipher_suites_is_ours() {
+    let program = demo(&["--tls-self-signed"]);
+    let chosen = |version: &str, flag: &str, offered: &str| {
+        let mut client = Command::new("openssl");
+        client.args(["s_client", "-connect", &program.address, version, flag, offered]);
+        let printed = client.output().expect("tests/run installs it").stdout;
+        let printed = String::from_utf8_lossy(&printed).into_owned();
+        printed.lines().find_map(|line| Some(line.split_once("Cipher is ")?.1.to_owned()))
+    };
+    for suites in
+        ["CHACHA20_POLY1305_SHA256:TLS_AES_256_GCM_SHA384", "AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"]
+    {
+        let chosen = chosen("-tls1_3", "-ciphersuites", &format!("TLS_{suites}"));
+        assert_eq!(chosen.as_deref(), Some("TLS_AES_256_GCM_SHA384"));
+    }
+    for suites in
+        ["CHACHA20-POLY1305:ECDHE-ECDSA-AES256-GCM-SHA384", "AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305"]
+    {
+        let chosen = chosen("-tls1_2", "-cipher", &format!("ECDHE-ECDSA-{suites}"));
+        assert_eq!(chosen.as_deref(), Some("ECDHE-ECDSA-AES256-GCM-SHA384"));
+    }
+}
+
+#[test]
 fn only_the_protocols_that_we_speak_are_chosen() {
     let program = demo(&["--tls-self-signed"]);
     let alpn = |offered: &str| {
