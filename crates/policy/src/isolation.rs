@@ -189,9 +189,9 @@ impl Pool {
 
     /// Picks a worker within this leave, and counts the request against it.
     pub(crate) fn claim(&mut self, request: Request, leave: Leave, now: Moment) -> Option<LeaseId> {
-        let slot = match (leave, request.not_to) {
+        let slot = match (leave, request.not_to.is_empty()) {
             // As nearly always.
-            (Leave::Any, None) => self.rotation.claim(|_| true, now),
+            (Leave::Any, true) => self.rotation.claim(|_| true, now),
             _ => {
                 let (page, workers) = (self.routes.known(request.route), &self.workers);
                 let may = |slot: Slot| may_go(&request, leave, slot, page, workers);
@@ -200,7 +200,7 @@ impl Pool {
                     let worker = &workers[slot.index()];
                     worker.active.is_empty() || now.since(worker.heard) <= FRESH
                 };
-                let rescued = request.not_to.is_some();
+                let rescued = !request.not_to.is_empty();
                 let first =
                     rescued.then(|| self.rotation.claim(|slot| may(slot) && fresh(slot), now)).flatten();
                 first.or_else(|| self.rotation.claim(may, now))
@@ -353,7 +353,7 @@ impl Pool {
 
 /// Whether a request may go to the worker in this slot.
 fn may_go(request: &Request, leave: Leave, slot: Slot, page: Option<&Route>, workers: &[Worker]) -> bool {
-    let has_it = request.not_to.is_some_and(|worker| workers[slot.index()].id == worker);
+    let has_it = request.not_to.contains(workers[slot.index()].id);
     let within = match leave {
         Leave::Any | Leave::Canary => true,
         Leave::SameWorkers => page.is_some_and(|page| page.held_by(slot) > 0),

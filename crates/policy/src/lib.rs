@@ -33,7 +33,7 @@ pub use event::{Action, Event, Exit, Judgement, Report, Share, Signal, StandingR
 pub use id::{LeaseId, RouteId, Slot, TicketId, WorkerId};
 pub use moment::Moment;
 pub use pool::{Counts, Pool, RouteView, ShedCounts, WorkerView};
-pub use request::{Admission, Fate, Outcome, Past, Refusal, Replay, Request, Shed, Urgency};
+pub use request::{Admission, Fate, Holders, Outcome, Past, Refusal, Replay, Request, Shed, Urgency};
 pub use restarts::{RestartReason, Restarts};
 pub use standing::RouteStanding;
 pub use state::Phase;

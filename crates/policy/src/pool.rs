@@ -12,7 +12,7 @@ use crate::standing::Leave;
 use crate::state::{Probe, State};
 use crate::worker::{Duty, Scene, Step, Wanted, Worker};
 use crate::{
-    Admission, LeaseId, Moment, Outcome, Phase, PoolConfig, Refusal, Request, Restarts, RouteId,
+    Admission, Holders, LeaseId, Moment, Outcome, Phase, PoolConfig, Refusal, Request, Restarts, RouteId,
     RouteStanding, Shed, Slot, TicketId, WorkerId,
 };
 use std::collections::VecDeque;
@@ -214,7 +214,9 @@ impl Pool {
     /// ([`Request::after`]). The first lease is given back by itself, and after this. Nothing if it may not be sent again:
     /// it may have been what froze its worker.
     pub fn rescue(&mut self, request: Request, first: LeaseId, now: Moment) -> Option<Admission> {
-        if !request.may_be_sent_again() || self.is_under_suspicion(first) {
+        // A worker that stands still has it yet: to no such one a second time.
+        let is_nowhere_new = request.past.froze > 0 && !self.has_other(request.not_to);
+        if !request.may_be_sent_again() || self.is_under_suspicion(first) || is_nowhere_new {
             return None;
         }
         if !self.budget.spend(now) {
@@ -238,11 +240,15 @@ impl Pool {
         }
     }
 
+    /// Whether there is a worker that does not have the request, or will be.
+    fn has_other(&self, holders: Holders) -> bool {
+        self.workers.iter().any(|worker| !holders.contains(worker.id) && worker.gives_hope())
+    }
+
     fn place(&mut self, mut request: Request, now: Moment) -> Admission {
-        if let Some(first) = request.not_to {
-            // Where there is no other, the worker that lost it may have it once more.
-            let is_other = |worker: &&Worker| worker.id != first && worker.gives_hope();
-            request.not_to = self.workers.iter().find(is_other).map(|_| first);
+        // Where there is no other, a worker that lost it may have it once more.
+        if !request.not_to.is_empty() && !self.has_other(request.not_to) {
+            request.not_to = Holders::default();
         }
         if self.stage == Stage::Ending {
             return Admission::Shed(self.refuse(Shed::Stopping, now));
@@ -295,6 +301,7 @@ impl Pool {
         if self.leases.get(lease.key).is_some() {
             self.begin_answer(lease, now);
             self.heard(lease.worker.slot, now);
+            self.see_off(lease.worker.slot, now);
             self.grant(now);
         }
     }
@@ -305,6 +312,7 @@ impl Pool {
             self.begin_answer(lease, now);
             self.park(lease);
             self.heard(lease.worker.slot, now);
+            self.see_off(lease.worker.slot, now);
             self.grant(now);
         }
     }
@@ -385,6 +393,7 @@ impl Pool {
         if self.workers[slot.index()].in_flight() == 0 {
             self.step(slot, Step::Emptied, now);
         }
+        self.see_off(slot, now);
         self.grant(now);
     }
 
@@ -637,6 +646,7 @@ impl Pool {
                     self.stage = Stage::Running;
                 }
                 self.park_old(slot, now);
+                self.see_off(slot, now);
                 self.muster(now);
             }
             Phase::Waiting => {

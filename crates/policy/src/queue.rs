@@ -9,7 +9,7 @@
 //! each line's first, however many wait.
 
 use crate::arena::{Arena, Chain, Key};
-use crate::{Moment, QueueConfig, Request, RouteId, TicketId, Urgency, WorkerId};
+use crate::{Holders, Moment, QueueConfig, Request, RouteId, TicketId, Urgency};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ pub(crate) struct Queue {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Kind {
     route: RouteId,
-    not_to: Option<WorkerId>,
+    not_to: Holders,
     urgent: bool,
 }
 

@@ -15,10 +15,33 @@ pub struct Request {
     pub replay: Replay,
     /// Whether it may pass others in the queue.
     pub urgency: Urgency,
-    /// The worker that had it already: others come first, if there are any.
-    pub not_to: Option<WorkerId>,
+    /// The workers that had it already: others come first, if there are any.
+    pub not_to: Holders,
     /// What became of the workers that had it already.
     pub past: Past,
+}
+
+/// The workers that a request was sent to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Holders([Option<WorkerId>; MOST_WORKERS as usize - 1]);
+
+impl Holders {
+    /// Whether it was sent to none.
+    pub fn is_empty(self) -> bool {
+        self.0[0].is_none()
+    }
+
+    /// Whether this worker is one of them.
+    pub fn contains(self, worker: WorkerId) -> bool {
+        self.0.contains(&Some(worker))
+    }
+
+    /// These and one more; it takes the place of the last if there are more than may be.
+    fn and(mut self, worker: WorkerId) -> Self {
+        let vacant = self.0.iter().position(Option::is_none).unwrap_or(self.0.len() - 1);
+        self.0[vacant] = Some(worker);
+        self
+    }
 }
 
 /// The workers that did not answer a request, counted by what became of them.
@@ -48,7 +71,7 @@ impl Request {
             Fate::Froze => Past { froze: froze.saturating_add(1), died },
             Fate::Died => Past { froze, died: died.saturating_add(1) },
         };
-        Self { not_to: Some(worker), past, ..self }
+        Self { not_to: self.not_to.and(worker), past, ..self }
     }
 
     /// Whether it may be sent to a worker after those: it may be what ends them.

@@ -6,10 +6,10 @@
 
 use crate::event::Action;
 use crate::isolation::FULL_LOAD;
-use crate::pool::{Pool, Stage};
+use crate::pool::{Pool, Progress, Stage};
 use crate::state::State;
 use crate::worker::{Duty, Step, Wanted, Worker};
-use crate::{Moment, Shed};
+use crate::{Moment, Shed, Slot};
 use std::time::Duration;
 
 impl Pool {
@@ -68,21 +68,28 @@ impl Pool {
         }
         let unwanted = || self.workers[first..].iter().filter(|worker| worker.wanted == Wanted::Down);
         // One that still finishes what it holds is there at once.
+        let leaves = |worker: &&Worker| matches!(worker.state, State::Serving);
         let drains = |worker: &&Worker| {
             matches!(worker.state, State::Draining { .. }) && worker.ended_frozen != Some(worker.id.life)
         };
         let rests = |worker: &&Worker| matches!(worker.state, State::Waiting { .. });
-        let Some(slot) =
-            unwanted().find(drains).or_else(|| unwanted().find(rests)).map(|found| found.id.slot)
+        let Some(slot) = unwanted()
+            .find(leaves)
+            .or_else(|| unwanted().find(drains))
+            .or_else(|| unwanted().find(rests))
+            .map(|found| found.id.slot)
         else {
             return;
         };
         let worker = &mut self.workers[slot.index()];
         worker.wanted = Wanted::Up;
-        if let State::Waiting { .. } = worker.state {
-            worker.state = State::Waiting { start_at: Some(now) };
-        } else {
-            self.step(slot, Step::Recall, now);
+        match (worker.state, worker.duty) {
+            (State::Waiting { .. }, _) => worker.state = State::Waiting { start_at: Some(now) },
+            (State::Serving, _) => {
+                worker.duty = Duty::Active;
+                self.rotation.rejoin(slot);
+            }
+            _ => self.step(slot, Step::Recall, now),
         }
     }
 
@@ -106,15 +113,57 @@ impl Pool {
             return;
         }
         for index in first..self.workers.len() {
-            // While one stands still, what it holds has the same rights as on any other.
-            let stands_still = matches!(
-                self.workers[index].state,
-                State::Suspect { .. } | State::Frozen { .. } | State::Clogged { .. }
-            );
-            if self.workers[index].wanted == Wanted::Up && !stands_still {
-                self.workers[index].wanted = Wanted::Down;
-                self.step(self.workers[index].id.slot, Step::Surplus, now);
+            let worker = &mut self.workers[index];
+            let slot = worker.id.slot;
+            match (worker.wanted, worker.state) {
+                (Wanted::Down, _) => {}
+                // While one stands still, what it holds has the same rights as on any other.
+                (Wanted::Up, State::Suspect { .. } | State::Frozen { .. } | State::Clogged { .. }) => {}
+                (Wanted::Up, State::Serving) => {
+                    (worker.wanted, worker.duty) = (Wanted::Down, Duty::Leaving);
+                    self.see_off(slot, now);
+                }
+                (
+                    Wanted::Up,
+                    State::Waiting { .. }
+                    | State::Starting { .. }
+                    | State::Draining { .. }
+                    | State::Stopping { .. }
+                    | State::Killing,
+                ) => {
+                    worker.wanted = Wanted::Down;
+                    self.step(slot, Step::Surplus, now);
+                }
             }
+        }
+    }
+
+    /// Ends a worker that is leaving once it owes no answer. Until then it is watched over like any other, but gets no new
+    /// requests: should it stand still, those that it keeps from an answer are rescued.
+    pub(crate) fn see_off(&mut self, slot: Slot, now: Moment) {
+        let worker = &self.workers[slot.index()];
+        match (worker.duty, worker.state) {
+            (Duty::Active | Duty::Reserve, _) => {}
+            (Duty::Leaving, State::Suspect { .. } | State::Frozen { .. } | State::Clogged { .. }) => {}
+            (Duty::Leaving, State::Serving) => {
+                let mut held = self.leases.iter(&worker.active).chain(self.leases.iter(&worker.parked));
+                let owes = held.any(|(_, held)| held.progress != Progress::Answering);
+                drop(held);
+                if owes {
+                    self.rotation.leave(slot);
+                } else {
+                    self.workers[slot.index()].duty = Duty::Active;
+                    self.step(slot, Step::Surplus, now);
+                }
+            }
+            (
+                Duty::Leaving,
+                State::Waiting { .. }
+                | State::Starting { .. }
+                | State::Draining { .. }
+                | State::Stopping { .. }
+                | State::Killing,
+            ) => self.workers[slot.index()].duty = Duty::Active,
         }
     }
 

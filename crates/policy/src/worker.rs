@@ -67,6 +67,8 @@ pub(crate) enum Duty {
     Active,
     /// It is booted, and stands by.
     Reserve,
+    /// It answers what it holds, and then ends: others are back.
+    Leaving,
 }
 
 /// Whether there should be a process in a slot, apart from whether there is.

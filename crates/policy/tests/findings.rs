@@ -562,6 +562,51 @@ fn a_replacement_that_is_frozen_is_ended_in_its_time_although_it_is_not_wanted_a
     assert!(story.asked.contains(&Action::Signal(extra, Signal::Terminate)), "{:?}", phase(&story));
 }
 
+/// A replacement stands still in the moment in which it is not wanted any more. It was drained, and nobody looked after
+/// what it held.
+#[test]
+fn what_a_replacement_holds_that_is_not_wanted_any_more_is_rescued_should_it_stand_still() {
+    let mut story = Story::serving(4, |config| config.surge = 1);
+    story.warm(&[1, 2]);
+    let hung = story.lease(RouteId(9));
+    story.pass_alive(5_000, &[hung.worker]);
+    let extra = *story.spawned().last().expect("a replacement");
+    story.tell(Event::Ready(extra));
+    let held: Vec<_> = (0..8).map(|_| story.lease(get(1, 1))).collect();
+    let stuck = *held.iter().find(|lease| lease.worker == extra).expect("the replacement gets its share");
+    for lease in held.into_iter().filter(|lease| lease.worker != extra) {
+        story.release(lease, Outcome::Completed);
+    }
+    story.release(hung, Outcome::Completed);
+    story.asked.clear();
+    for _ in 0..8 {
+        let lease = story.lease(get(2, 2));
+        assert_ne!(lease.worker, extra, "it gets no more");
+        story.release(lease, Outcome::Completed);
+    }
+    story.pass_alive(600, &[extra]);
+    story.tell(Event::Stopped(extra));
+    assert!(story.asked.contains(&Action::Rescue(stuck)), "{:?}", story.asked);
+}
+
+/// An accident that befell both workers of two: there is none that does not have the request.
+#[test]
+fn a_copy_never_goes_to_a_worker_that_has_the_request() {
+    let mut story = serving(2, |_| {});
+    story.warm(&[1, 2]);
+    let first = story.lease(get(1, 1));
+    story.pass_alive(600, &[first.worker]);
+    story.tell(Event::Stopped(first.worker));
+    let again = get(1, 1).after(Fate::Froze, first.worker);
+    let Some(Admission::Assigned(second)) = story.pool.rescue(again, first, story.now) else {
+        panic!("the other one is well");
+    };
+    story.pass_alive(600, &[first.worker, second.worker]);
+    story.tell(Event::Stopped(second.worker));
+    let again = again.after(Fate::Froze, second.worker);
+    assert_eq!(story.pool.rescue(again, second, story.now), None);
+}
+
 impl Story {
     /// Quick requests of these routes that keep each of the workers busy for most of the time.
     fn warm_busily(&mut self, routes: &[u32]) {

@@ -105,7 +105,8 @@ impl Shell {
                 let loads: Vec<(WorkerId, u32)> = self
                     .pool
                     .workers()
-                    .filter(|worker| worker.phase == Phase::Serving)
+                    // One that serves and is not wanted any more gets no new requests.
+                    .filter(|worker| worker.phase == Phase::Serving && worker.wanted)
                     .map(|worker| (worker.id, worker.in_flight - worker.parked))
                     .collect();
                 let request = Request { replay: Replay::Allowed, ..Request::from(RouteId(route)) };

@@ -157,13 +157,17 @@ fn a_replacement_that_drains_is_called_back_when_another_worker_freezes() {
     let replacement = story.spawned().pop().expect("one is frozen for long");
     story.tell(Event::Ready(replacement));
     let held: Vec<LeaseId> = (0..8).map(|_| story.lease(ROUTE)).collect();
-    assert!(held.iter().any(|lease| lease.worker == replacement));
-    story.pool.moved(first, story.now);
-    assert_eq!(story.phase(2), Phase::Draining, "the frozen one is back");
-    story.asked.clear();
-    // Nobody answers; but the replacement is heard of.
     let (moves, stuck): (Vec<LeaseId>, Vec<LeaseId>) =
         held.iter().copied().partition(|lease: &LeaseId| lease.worker == replacement);
+    assert!(!moves.is_empty());
+    story.pool.moved(first, story.now);
+    assert_eq!(story.phase(2), Phase::Serving, "the frozen one is back, but the replacement owes answers");
+    for lease in &moves {
+        story.pool.moved(*lease, story.now);
+    }
+    assert_eq!(story.phase(2), Phase::Draining, "what it holds has begun to be answered");
+    story.asked.clear();
+    // Nobody answers; but the replacement is heard of.
     for _ in 0..30 {
         story.pass(100);
         story.pool.moved(moves[0], story.now);

@@ -1,6 +1,6 @@
 //! What became of each request, and which promises were broken on the way.
 
-use policy::{LeaseId, Moment, Past, RouteId, Shed, TicketId, WorkerId};
+use policy::{Holders, LeaseId, Moment, Past, RouteId, Shed, TicketId, WorkerId};
 
 /// One request of one client, from its first try to its last.
 pub(crate) struct Request {
@@ -16,6 +16,7 @@ pub(crate) struct Request {
     /// The workers that may have read this try.
     pub(crate) given_to: Vec<WorkerId>,
     /// What the policy is told of those that did not answer.
+    pub(crate) not_to: Holders,
     pub(crate) past: Past,
     pub(crate) fate: Fate,
 }
@@ -52,6 +53,7 @@ impl Ledger {
             ticket: None,
             held: Vec::new(),
             given_to: Vec::new(),
+            not_to: Holders::default(),
             past: Past::default(),
             fate: Fate::Open,
         });

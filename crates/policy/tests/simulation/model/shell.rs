@@ -6,8 +6,8 @@ use super::process::Process;
 use super::scenario::BOOT;
 use super::world::World;
 use policy::{
-    Action, Admission, Event, Exit, LeaseId, Outcome, Past, Phase, Refusal, Replay, Request, Share, Signal,
-    WorkerId,
+    Action, Admission, Event, Exit, Holders, LeaseId, Outcome, Past, Phase, Refusal, Replay, Request, Share,
+    Signal, WorkerId,
 };
 use std::time::Duration;
 
@@ -103,7 +103,7 @@ impl World<'_> {
     pub(crate) fn ask(&mut self, request: usize) {
         let asked = &mut self.ledger.requests[request];
         asked.given_to.clear();
-        asked.past = Past::default();
+        (asked.not_to, asked.past) = (Holders::default(), Past::default());
         let patience = self.scenario.client.patience;
         self.agenda.put(self.now + patience, Happening::Impatience(request, asked.tried));
         self.admit(request);
@@ -119,13 +119,15 @@ impl World<'_> {
         let replay = if request % 10 == 9 { Replay::Never } else { Replay::Allowed };
         let fingerprint = u64::try_from(request).expect("a count");
         let asked = &self.ledger.requests[request];
-        Request { replay, fingerprint, past: asked.past, ..Request::from(asked.route) }
+        let (not_to, past) = (asked.not_to, asked.past);
+        Request { replay, fingerprint, not_to, past, ..Request::from(asked.route) }
     }
 
     /// What the request is to another worker, after this one.
     fn wanted_after(&mut self, fate: policy::Fate, request: usize, worker: WorkerId) -> Request {
         let wanted = self.wanted(request).after(fate, worker);
-        self.ledger.requests[request].past = wanted.past;
+        let asked = &mut self.ledger.requests[request];
+        (asked.not_to, asked.past) = (wanted.not_to, wanted.past);
         wanted
     }
 
