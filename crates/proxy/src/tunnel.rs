@@ -72,6 +72,7 @@ async fn carry_both_ways(
     let (mut from_client, mut to_client) = tokio::io::split(client);
     let (mut from_worker, mut to_worker) = tokio::io::split(worker);
     to_client.write_all(early).await?;
+    to_client.flush().await?;
     let clock = Clock { began: Instant::now(), last: AtomicU64::new(0) };
     let both = async {
         tokio::try_join!(
@@ -99,6 +100,8 @@ async fn pump(
         }
         clock.tick();
         to.write_all(&buffer[..read]).await?;
+        // TLS takes more than its socket has room for, and sends the rest only if it is asked to.
+        to.flush().await?;
     }
 }
 
@@ -128,3 +131,30 @@ impl Clock {
 }
 
 const BUFFER: usize = 8 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{BufWriter, duplex};
+    use tokio::time::timeout;
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_waits_in_a_buffer_for_more_to_come() {
+        let (mut sender, mut from) = duplex(BUFFER);
+        let (to, mut receiver) = duplex(BUFFER);
+        // As a TLS stream does whose socket was full.
+        let mut to = BufWriter::new(to);
+        let clock = Clock { began: Instant::now(), last: AtomicU64::new(0) };
+        let told = async {
+            sender.write_all(b"hello").await.expect("there is room");
+            let mut told = [0; 5];
+            receiver.read_exact(&mut told).await.expect("it comes");
+            told
+        };
+        let passed = tokio::select! {
+            _ = pump(&mut from, &mut to, &clock) => unreachable!("the sender has not ended"),
+            told = timeout(Duration::from_secs(1), told) => told,
+        };
+        assert_eq!(passed, Ok(*b"hello"));
+    }
+}
