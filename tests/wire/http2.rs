@@ -6,10 +6,10 @@ use crate::wire::frames::*;
 use crate::wire::polite::{Polite, tell};
 use crate::wire::rig::Rig;
 use crate::wire::script::{Step, gate, path, send};
+use crate::wire::timeouts::timed;
 use hyper::HeaderMap;
 use hyper::header::{HeaderName, HeaderValue};
 use std::fs;
-use std::time::{Duration, Instant};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -19,15 +19,6 @@ fn rig(flags: &[&str]) -> Rig {
 
 fn peer(rig: &Rig) -> Peer {
     Peer::new(rig.program.connect())
-}
-
-/// Carries out what must take as long as a limit of 500 ms, or little more.
-fn timed<T>(wait: impl FnOnce() -> T) -> T {
-    let began = Instant::now();
-    let result = wait();
-    let took = began.elapsed();
-    assert!((Duration::from_millis(400)..Duration::from_secs(5)).contains(&took), "it took {took:?}");
-    result
 }
 
 #[test]

@@ -13,8 +13,8 @@ fn rig(flag: &str) -> Rig {
     Rig::with("{socket}", &[flag, "500ms"])
 }
 
-/// Carries out what must take as long as the limit, or little more.
-fn timed<T>(wait: impl FnOnce() -> T) -> T {
+/// Carries out what must take as long as a limit of 500 ms, or little more.
+pub(crate) fn timed<T>(wait: impl FnOnce() -> T) -> T {
     let began = Instant::now();
     let result = wait();
     let took = began.elapsed();

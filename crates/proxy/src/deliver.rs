@@ -1,8 +1,8 @@
 //! A request's way to a worker that answers it.
 //!
 //! Mostly that is the first one. If nobody listens there, or the connection turns out to be closed before anything was
-//! sent, the request itself goes on; if the worker stands still or dies with it, a copy does, once, where that is safe
-//! and the policy says so.
+//! sent, the request itself goes on; if the worker stands still or dies with it, a copy does, where that is safe and the
+//! policy says so.
 
 use crate::access::Record;
 use crate::backend::Backend;

@@ -35,6 +35,7 @@ mod route;
 mod server;
 mod shard;
 mod site;
+mod socket;
 mod trailers;
 mod tunnel;
 mod upload;

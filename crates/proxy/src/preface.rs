@@ -1,11 +1,11 @@
 //! Which HTTP a client without TLS speaks: one that knows beforehand that HTTP/2 is spoken begins with its preface (RFC
 //! 9113 section 3.3).
 
+use crate::socket::when_readable;
 use rustix::net::{RecvFlags, recv};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::BorrowedFd;
 use supervisor::Stream;
-use tokio::io::Interest;
 
 /// What a client speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,14 +19,11 @@ pub(crate) enum Spoken {
 /// # Errors
 /// When it broke before.
 pub(crate) async fn recognise(stream: &Stream) -> io::Result<Spoken> {
-    match stream {
-        Stream::Tcp(stream) => stream.async_io(Interest::READABLE, || judge(stream)).await,
-        Stream::Unix(stream) => stream.async_io(Interest::READABLE, || judge(stream)).await,
-    }
+    when_readable(stream, judge).await
 }
 
 /// Would block until so much has come that it is clear.
-fn judge(socket: impl AsFd) -> io::Result<Spoken> {
+fn judge(socket: BorrowedFd<'_>) -> io::Result<Spoken> {
     let mut seen = [0; START.len()];
     let (count, _) = recv(socket, &mut seen[..], RecvFlags::PEEK)?;
     match count {

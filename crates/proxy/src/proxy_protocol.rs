@@ -7,13 +7,12 @@
 //! It is read here and not by the crate `ppp`, which calls a line malformed whose last number has not come yet.
 
 use crate::origin::is_believed;
+use crate::socket::when_readable;
 use ipnet::IpNet;
 use rustix::net::{RecvFlags, recv};
-use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 use supervisor::Stream;
-use tokio::io::Interest;
 
 /// Why a connection is closed before its first request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,23 +87,7 @@ async fn read(stream: &Stream) -> Result<Option<IpAddr>, Refused> {
 
 /// recv(2), at least one byte.
 async fn receive(stream: &Stream, buffer: &mut [u8], flags: RecvFlags) -> Result<usize, Refused> {
-    let received = match stream {
-        Stream::Tcp(stream) => {
-            stream
-                .async_io(Interest::READABLE, || {
-                    Ok(recv(stream, &mut *buffer, flags).map_err(io::Error::from)?.1)
-                })
-                .await
-        }
-        Stream::Unix(stream) => {
-            stream
-                .async_io(Interest::READABLE, || {
-                    Ok(recv(stream, &mut *buffer, flags).map_err(io::Error::from)?.1)
-                })
-                .await
-        }
-    };
-    match received {
+    match when_readable(stream, |socket| Ok(recv(socket, &mut *buffer, flags)?.1)).await {
         Ok(count @ 1..) => Ok(count),
         Ok(0) | Err(_) => Err(Refused::Missing),
     }
