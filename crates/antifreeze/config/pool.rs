@@ -3,10 +3,10 @@
 use super::origins::{Fault, Key};
 use super::raw;
 use super::settings::{Row, choose, join, or_processors, show_count};
-use super::word::{Auto, Text};
+use super::word::{Auto, Text, show_choice};
 use crate::units::show_duration;
 use logs::Log;
-use policy::{Isolation, MaxInFlight, PoolConfig};
+use policy::{MaxInFlight, PoolConfig};
 use proxy::{RescueScope, Routing};
 use std::num::NonZeroU16;
 use std::path::PathBuf;
@@ -172,8 +172,8 @@ impl Pool {
             ("pool.max_in_flight", show_max_in_flight(policy.max_in_flight)),
             ("pool.spare", policy.spare.to_string()),
             ("pool.surge", policy.surge.to_string()),
-            ("pool.isolation", show_isolation(policy.isolation).to_owned()),
-            ("pool.rescue", show_rescue(self.rescue).to_owned()),
+            ("pool.isolation", show_choice(policy.isolation)),
+            ("pool.rescue", show_choice(self.rescue)),
             (
                 "pool.directory",
                 self.directory.as_ref().map(|path| path.display().to_string()).unwrap_or_default(),
@@ -210,20 +210,5 @@ fn show_max_in_flight(most: MaxInFlight) -> String {
     match most {
         MaxInFlight::Auto => "auto".to_owned(),
         MaxInFlight::Fixed(most) => most.to_string(),
-    }
-}
-
-fn show_isolation(isolation: Isolation) -> &'static str {
-    match isolation {
-        Isolation::Auto => "auto",
-        Isolation::Off => "off",
-    }
-}
-
-fn show_rescue(scope: RescueScope) -> &'static str {
-    match scope {
-        RescueScope::Off => "off",
-        RescueScope::Safe => "safe",
-        RescueScope::Idempotent => "idempotent",
     }
 }

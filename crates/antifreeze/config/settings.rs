@@ -5,7 +5,7 @@ use super::origins::{Fault, Key};
 use super::pool::{Company, Pool};
 use super::raw::{self, File, Flags};
 use super::routes;
-use super::word::{Auto, Number, PoolName};
+use super::word::{Auto, Number, PoolName, show_choice};
 use crate::units::{show_duration, show_limit, show_size};
 use console::Admin;
 use ipnet::IpNet;
@@ -196,7 +196,7 @@ impl Settings {
             ("log.level", self.log.filter.to_string()),
             ("log.access", self.log.access.to_string()),
             ("log.access_format", self.log.access_format.to_string()),
-            ("log.response_header", show_disclosure(self.disclosure).to_owned()),
+            ("log.response_header", show_choice(self.disclosure)),
         ];
         let listeners = listeners::rows(&self.listeners).into_iter().map(row);
         let pools = self.pools.iter().flat_map(|pool| pool.rows(processors));
@@ -241,14 +241,6 @@ fn take_log(log: &mut LogOptions, given: &raw::Log) {
     choose(&mut log.filter, given.level.clone().map(|level| level.0));
     choose(&mut log.access, given.access.clone().map(|place| place.0));
     choose(&mut log.access_format, given.access_format.map(|format| format.0));
-}
-
-fn show_disclosure(disclosure: Disclosure) -> &'static str {
-    match disclosure {
-        Disclosure::Off => "off",
-        Disclosure::Reason => "reason",
-        Disclosure::Timing => "timing",
-    }
 }
 
 pub(super) fn choose<T>(setting: &mut T, given: Option<T>) {

@@ -219,19 +219,42 @@ impl FromStr for Template {
     }
 }
 
+/// A setting that is one of a few words.
+pub(crate) trait Choice: Copy + PartialEq + 'static {
+    /// The words and what they mean, in the order in which they are told.
+    const WORDS: &'static [(&'static str, Self)];
+}
+
+fn parse_choice<C: Choice>(text: &str) -> Result<C, String> {
+    let found = C::WORDS.iter().find(|(word, _)| *word == text);
+    found.map(|(_, choice)| *choice).ok_or_else(|| {
+        let words: Vec<&str> = C::WORDS.iter().map(|(word, _)| *word).collect();
+        match words[..] {
+            [one, other] => format!("'{text}' is neither {one} nor {other}"),
+            [ref others @ .., last] => format!("'{text}' is none of {} and {last}", others.join(", ")),
+            [] => format!("'{text}' is not allowed"),
+        }
+    })
+}
+
+/// The word for a choice.
+pub(crate) fn show_choice<C: Choice>(choice: C) -> String {
+    C::WORDS.iter().find(|(_, known)| *known == choice).map(|(word, _)| *word).unwrap_or_default().to_owned()
+}
+
 /// Whether routes are kept from taking every worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Isolating(pub(crate) Isolation);
+
+impl Choice for Isolation {
+    const WORDS: &'static [(&'static str, Self)] = &[("auto", Self::Auto), ("off", Self::Off)];
+}
 
 impl FromStr for Isolating {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "auto" => Ok(Self(Isolation::Auto)),
-            "off" => Ok(Self(Isolation::Off)),
-            _ => Err(format!("'{text}' is neither auto nor off")),
-        }
+        parse_choice(text).map(Self)
     }
 }
 
@@ -239,16 +262,16 @@ impl FromStr for Isolating {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rescuing(pub(crate) RescueScope);
 
+impl Choice for RescueScope {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("safe", Self::Safe), ("idempotent", Self::Idempotent), ("off", Self::Off)];
+}
+
 impl FromStr for Rescuing {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "safe" => Ok(Self(RescueScope::Safe)),
-            "idempotent" => Ok(Self(RescueScope::Idempotent)),
-            "off" => Ok(Self(RescueScope::Off)),
-            _ => Err(format!("'{text}' is none of safe, idempotent and off")),
-        }
+        parse_choice(text).map(Self)
     }
 }
 
@@ -256,16 +279,16 @@ impl FromStr for Rescuing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Disclosing(pub(crate) Disclosure);
 
+impl Choice for Disclosure {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("reason", Self::Reason), ("timing", Self::Timing), ("off", Self::Off)];
+}
+
 impl FromStr for Disclosing {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "reason" => Ok(Self(Disclosure::Reason)),
-            "timing" => Ok(Self(Disclosure::Timing)),
-            "off" => Ok(Self(Disclosure::Off)),
-            _ => Err(format!("'{text}' is none of reason, timing and off")),
-        }
+        parse_choice(text).map(Self)
     }
 }
 
@@ -273,15 +296,15 @@ impl FromStr for Disclosing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ProxyHeader(pub(crate) ProxyProtocol);
 
+impl Choice for ProxyProtocol {
+    const WORDS: &'static [(&'static str, Self)] = &[("off", Self::Off), ("required", Self::Required)];
+}
+
 impl FromStr for ProxyHeader {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "off" => Ok(Self(ProxyProtocol::Off)),
-            "required" => Ok(Self(ProxyProtocol::Required)),
-            _ => Err(format!("'{text}' is neither off nor required")),
-        }
+        parse_choice(text).map(Self)
     }
 }
 
@@ -295,16 +318,16 @@ pub(crate) enum Http2Mode {
     Off,
 }
 
+impl Choice for Http2Mode {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("auto", Self::Auto), ("on", Self::On), ("off", Self::Off)];
+}
+
 impl FromStr for Http2Mode {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            "on" => Ok(Self::On),
-            "off" => Ok(Self::Off),
-            _ => Err(format!("'{text}' is none of auto, on and off")),
-        }
+        parse_choice(text)
     }
 }
 

@@ -168,6 +168,18 @@ impl Error {
         }
     }
 
+    /// In how many seconds it makes sense to ask again, if that is what the answer is about.
+    fn retry_after(self) -> Option<u64> {
+        match self {
+            Self::Unavailable(Unavailable(refusal)) => {
+                let whole = refusal.retry_after.as_millis().div_ceil(1000).max(1);
+                Some(u64::try_from(whole).unwrap_or(u64::MAX))
+            }
+            Self::ClientInFlight => Some(1),
+            _ => None,
+        }
+    }
+
     /// The last answer on a connection whose request was not understood, byte for byte.
     pub(crate) fn last_words(self, disclosure: Disclosure) -> String {
         let (status, reason, _) = self.verdict();
@@ -195,35 +207,11 @@ impl Error {
         if self.ends_connection() {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        match self {
-            Self::Unavailable(Unavailable(refusal)) => {
-                let whole = refusal.retry_after.as_millis().div_ceil(1000).max(1);
-                headers.insert(RETRY_AFTER, HeaderValue::from(u64::try_from(whole).unwrap_or(u64::MAX)));
-            }
-            Self::ClientInFlight => {
-                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
-            }
-            Self::Connect => {
-                headers
-                    .insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
-            }
-            Self::Malformed(_)
-            | Self::Coding
-            | Self::HeaderTimeout
-            | Self::TargetTooLong
-            | Self::HeadTooLarge
-            | Self::BodyTooLarge
-            | Self::BodyTimeout
-            | Self::BodyTooSlow
-            | Self::BadBody
-            | Self::Protocol
-            | Self::LastHop
-            | Self::Misdirected
-            | Self::NoRoute
-            | Self::Unreachable
-            | Self::Lost
-            | Self::BadAnswer
-            | Self::AnswerTimeout => {}
+        if let Some(seconds) = self.retry_after() {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self == Self::Connect {
+            headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
         }
         response
     }
