@@ -1,5 +1,6 @@
 //! The program: configuration, start, stop.
 
+mod allocator;
 mod args;
 mod check;
 mod config;

@@ -5,6 +5,7 @@ use crate::wire::client::{End, field};
 use crate::wire::rig::Rig;
 use crate::wire::script::{Step, gate, path, send};
 use std::fmt::Write;
+use std::time::{Duration, Instant};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -74,6 +75,50 @@ fn a_client_that_says_close_gets_its_answer_and_the_end() {
     assert_eq!(field(&head, "connection"), Some("close"));
     assert_eq!(client.end(), End::Closed(String::new()));
     assert_eq!(rig.executed().len(), 1, "nothing is read behind a close");
+}
+
+#[test]
+fn a_connection_serves_on_after_a_rest() {
+    let rig = Rig::start();
+    let mut clients: Vec<_> = (0..3).map(|_| rig.client()).collect();
+    let [quiet, keen, half] = &mut clients[..] else { unreachable!("there are three") };
+    keen.get("/first").answer();
+    half.send("GET /first HTTP/1.1\r\nHost: test\r\n\r\nGET /second HTTP/1.1\r\nHo").answer();
+    for round in ["/second", "/third"] {
+        rest();
+        assert!(quiet.get(round).answer().1.starts_with(&format!("GET {round} ")));
+        assert!(keen.get(round).answer().1.starts_with(&format!("GET {round} ")));
+    }
+    assert!(
+        half.send("st: test\r\n\r\n").answer().1.starts_with("GET /second "),
+        "it was begun before the rest"
+    );
+    rest();
+    keen.send("GET /last HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").answer();
+    assert_eq!(keen.end(), End::Closed(String::new()));
+}
+
+/// Longer than connections stay awake.
+fn rest() {
+    let began = Instant::now();
+    until("connections rest", || (began.elapsed() > Duration::from_millis(1_500)).then_some(()));
+}
+
+#[test]
+fn connections_at_rest_are_closed_by_a_drain_and_those_with_a_request_are_served() {
+    let rig = Rig::start();
+    let (mut quiet, mut keen) = (rig.client(), rig.client());
+    keen.get("/first").answer();
+    rest();
+    let mut slow = rig.client();
+    slow.get(&path(&[gate("drained"), send(OK)]));
+    rig.until_held(1);
+    rig.program.signal("TERM");
+    assert_eq!(quiet.end(), End::Closed(String::new()));
+    assert_eq!(keen.end(), End::Closed(String::new()));
+    rig.open("drained");
+    assert_eq!(slow.answer().1, "ok");
+    assert_eq!(slow.end(), End::Closed(String::new()));
 }
 
 #[test]

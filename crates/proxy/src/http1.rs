@@ -1,7 +1,7 @@
 //! One client connection of HTTP/1: one request after the other.
 
 use crate::access;
-use crate::client::ClientStream;
+use crate::client::{ClientStream, socket};
 use crate::closing::{self, Ending};
 use crate::forward;
 use crate::noted::Noted;
@@ -9,8 +9,10 @@ use crate::origin::Origin;
 use crate::role::HttpsPort;
 use crate::server::Stage;
 use crate::shard::Shard;
+use crate::socket::{has_unread, readable};
 use crate::upload::ClientBody;
 use crate::watch::{Alarm, Phase, Watch};
+use bytes::Bytes;
 use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -21,19 +23,83 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Poll, ready};
 use tokio::sync::watch;
+use tokio::time::sleep_until;
+use tokio_util::either::Either;
 
-/// A connection on which HTTP/1.1 is spoken, or answered with redirects alone.
+/// A connection on which HTTP/1.1 is spoken, or answered with redirects alone. Whenever its client has said nothing for a
+/// while, it rests: what is kept of it then is little more than its socket and a deadline.
 pub(crate) async fn serve(
     shard: Arc<Shard>,
     stream: ClientStream,
-    origin: Origin,
+    origin: Arc<Origin>,
     redirect: Option<HttpsPort>,
     mut stage: watch::Receiver<Stage>,
 ) {
     let watch = Arc::new(Watch::new(Arc::clone(&shard.timeouts)));
-    let origin = Arc::new(origin);
+    // What came behind a handshake is not in the socket any more.
+    let mut is_at_rest = matches!(stream, Either::Left(_));
+    let mut silence = Silence { stream, begun: Bytes::new() };
+    // Futures of their own are what connections at rest shall not carry room for.
+    loop {
+        if is_at_rest && rest(&silence.stream, &watch, &mut stage).await == Rested::Over {
+            let end = closing::close(silence.stream, &Ending::Late(Phase::Idle), None, &watch);
+            return Box::pin(end).await;
+        }
+        let conversation = Box::pin(converse(&shard, silence, &watch, &origin, redirect, &mut stage));
+        match conversation.await {
+            Some(next) => silence = next,
+            None => return,
+        }
+        is_at_rest = silence.begun.is_empty();
+    }
+}
+
+/// A connection between two requests.
+struct Silence {
+    stream: ClientStream,
+    /// What came of the next request with the last one.
+    begun: Bytes,
+}
+
+/// What ended a rest.
+#[derive(PartialEq, Eq)]
+enum Rested {
+    /// There is something to read, if only an end.
+    Woken,
+    /// The client has said nothing for as long as it may, or everybody is to leave.
+    Over,
+}
+
+/// Waits until a client says something.
+async fn rest(stream: &ClientStream, watch: &Watch, stage: &mut watch::Receiver<Stage>) -> Rested {
+    let late = async {
+        match watch.idle_deadline() {
+            Some(deadline) => sleep_until(deadline).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        () = readable(socket(stream)) => Rested::Woken,
+        _ = stage.wait_for(|stage| *stage > Stage::Serving) => {
+            // What there is may not have been noticed yet.
+            if has_unread(socket(stream)) { Rested::Woken } else { Rested::Over }
+        }
+        () = late => Rested::Over,
+    }
+}
+
+/// Serves requests until the connection ends (nothing), or nothing was said on it for a while.
+async fn converse(
+    shard: &Arc<Shard>,
+    silence: Silence,
+    watch: &Arc<Watch>,
+    origin: &Arc<Origin>,
+    redirect: Option<HttpsPort>,
+    stage: &mut watch::Receiver<Stage>,
+) -> Option<Silence> {
     let service = service_fn({
-        let (shard, watch, origin) = (Arc::clone(&shard), Arc::clone(&watch), Arc::clone(&origin));
+        let (shard, watch, origin) = (Arc::clone(shard), Arc::clone(watch), Arc::clone(origin));
         move |request: Request<Incoming>| {
             // The head is whole: what is read from now on is something else.
             watch.enter(Phase::Queue);
@@ -42,7 +108,7 @@ pub(crate) async fn serve(
         }
     });
     let limits = &shard.options.limits;
-    let io = TokioIo::new(Noted::new(stream, Arc::clone(&watch), limits.header_bytes));
+    let io = TokioIo::new(Noted::new(silence.stream, silence.begun, Arc::clone(watch), limits.header_bytes));
     let mut connection = http1::Builder::new()
         // More than a head may have: what is too long is noticed where it is read.
         .max_buf_size(limits.header_bytes + SMALLEST_BUFFER)
@@ -52,40 +118,50 @@ pub(crate) async fn serve(
         .serve_connection(io, service)
         .with_upgrades();
 
-    let mut alarm = Alarm::new(&watch);
+    let mut alarm = Alarm::new(watch);
     let stage_changes = stage.clone();
     let mut draining = pin!(stage.wait_for(|stage| *stage > Stage::Serving));
     let mut told = false;
+    let served = watch.requests();
     let ending = poll_fn(|cx| {
         watch.tick();
-        // Once the alarm waits, so does the end of the stage: there is no need to poll it until it has come.
-        let may_drain = !alarm.is_armed() || stage_changes.has_changed().unwrap_or(true);
-        if !told && may_drain && draining.as_mut().poll(cx).is_ready() {
-            told = true;
-            Pin::new(&mut connection).graceful_shutdown();
-        }
         loop {
             match Pin::new(&mut connection).poll(cx) {
                 Poll::Ready(Ok(())) => return Poll::Ready(Ending::Over),
                 Poll::Ready(Err(error)) => return Poll::Ready(Ending::Broken(error)),
                 Poll::Pending => {}
             }
-            if let Some(phase) = ready!(alarm.poll(cx, &watch)) {
+            // Once the alarm waits, so does the end of the stage: there is no need to poll it until it has come. Not before
+            // what woke the connection was read: on hearing of it, hyper closes one on which it has read nothing.
+            let may_drain = (!alarm.is_armed() || stage_changes.has_changed().unwrap_or(true))
+                && (watch.phase() != Phase::Idle || watch.requests() > served);
+            if !told && may_drain && draining.as_mut().poll(cx).is_ready() {
+                told = true;
+                Pin::new(&mut connection).graceful_shutdown();
+                continue;
+            }
+            if let Some(phase) = ready!(alarm.poll(cx, watch)) {
                 return Poll::Ready(Ending::Late(phase));
             }
         }
     })
     .await;
     // A tunnel has taken its connection with it.
-    let Some(parts) = connection.into_parts() else { return };
+    let parts = connection.into_parts()?;
+    let noted = parts.io.into_inner();
+    if matches!(ending, Ending::Late(Phase::Idle)) && !watch.is_blocked() {
+        // Even an empty part of hyper's buffer would keep all of it.
+        let begun = if parts.read_buf.is_empty() { Bytes::new() } else { parts.read_buf };
+        return Some(Silence { stream: noted.into_inner(), begun });
+    }
     let refusal = ending.refusal(watch.phase(), &parts.read_buf, limits.target_bytes);
     if let Some(error) = refusal {
-        access::note_unread(&shard, &watch, &origin, error.status(), error.reason());
+        access::note_unread(shard, watch, origin, error.status(), error.reason());
     }
-    let noted = parts.io.into_inner();
-    let refusal = refusal.filter(|_| !noted.is_blocked());
+    let refusal = refusal.filter(|_| !watch.is_blocked());
     let last_words = refusal.map(|error| error.last_words(shard.options.disclosure));
-    closing::close(noted.into_inner(), &ending, last_words, &watch).await;
+    closing::close(noted.into_inner(), &ending, last_words, watch).await;
+    None
 }
 
 /// What hyper asks for at the least.

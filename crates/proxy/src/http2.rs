@@ -34,7 +34,7 @@ use tokio::time::{Instant, sleep_until};
 pub(crate) async fn serve(
     shard: Arc<Shard>,
     stream: ClientStream,
-    origin: Origin,
+    origin: Arc<Origin>,
     mut stage: watch::Receiver<Stage>,
 ) {
     let timeouts = &shard.options.timeouts;
@@ -45,7 +45,6 @@ pub(crate) async fn serve(
     // Who does not begin as HTTP/2 does has been told so.
     let Ok(connection) = begun else { return };
     let mut conversation = Conversation::new(connection);
-    let origin = Arc::new(origin);
     let mut draining = pin!(stage.wait_for(|stage| *stage > Stage::Serving));
     let mut alarm = pin!(sleep_until(Instant::now()));
     poll_fn(|cx| {

@@ -3,6 +3,7 @@
 use crate::client::ClientStream;
 use crate::closing::HeadTooLong;
 use crate::watch::{Phase, Watch};
+use bytes::Bytes;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,23 +13,18 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 /// A client's stream that notes when a request begins, and how long its head is.
 pub(crate) struct Noted {
     stream: ClientStream,
+    /// What was read of the first request already.
+    begun: Bytes,
     watch: Arc<Watch>,
     longest_head: usize,
     /// Bytes of the present head.
     head: usize,
-    /// Whether the client has no room for what there is for it.
-    blocked: bool,
 }
 
 impl Noted {
-    /// A client whose heads may be so long.
-    pub(crate) fn new(stream: ClientStream, watch: Arc<Watch>, longest_head: usize) -> Self {
-        Self { stream, watch, longest_head, head: 0, blocked: false }
-    }
-
-    /// Whether the client takes nothing, in the middle of an answer: then nothing else can be said to it.
-    pub(crate) fn is_blocked(&self) -> bool {
-        self.blocked
+    /// A client whose heads may be so long, and which has begun one with these bytes.
+    pub(crate) fn new(stream: ClientStream, begun: Bytes, watch: Arc<Watch>, longest_head: usize) -> Self {
+        Self { stream, begun, watch, longest_head, head: 0 }
     }
 
     pub(crate) fn into_inner(self) -> ClientStream {
@@ -79,7 +75,10 @@ impl AsyncWrite for Noted {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let polled = Pin::new(&mut self.stream).poll_flush(cx);
+        // TLS takes more than there is room for.
+        self.watch.note_blocked(polled.is_pending());
+        polled
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -93,6 +92,12 @@ impl Noted {
         let room = self.longest_head - self.head;
         if room == 0 {
             return Poll::Ready(Err(HeadTooLong.into()));
+        }
+        if !self.begun.is_empty() {
+            let count = room.min(buffer.remaining()).min(self.begun.len());
+            buffer.put_slice(&self.begun.split_to(count));
+            self.head += count;
+            return Poll::Ready(Ok(()));
         }
         let stream = Pin::new(&mut self.stream);
         if room >= buffer.remaining() {
@@ -111,7 +116,7 @@ impl Noted {
 
     /// A client that reads slowly, but reads, is not stalled.
     fn note_progress(&mut self, written: &Poll<io::Result<usize>>) {
-        self.blocked = written.is_pending();
+        self.watch.note_blocked(written.is_pending());
         if written.is_ready() {
             self.watch.advance(Phase::Download, Phase::Download);
         }

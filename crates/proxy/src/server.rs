@@ -13,7 +13,7 @@ use crate::listener::{Acceptor, Endpoint, Listeners, ListeningSocket};
 use crate::metrics::Metrics;
 use crate::origin::Origin;
 use crate::preface::{self, Spoken};
-use crate::role::{Listener, ProxyProtocol, Role};
+use crate::role::{HttpsPort, Listener, ProxyProtocol, Role};
 use crate::route::discovery;
 use crate::shard::Shard;
 use crate::watch::Watch;
@@ -184,33 +184,62 @@ async fn run(
 }
 
 /// One client connection, from its acceptance to its end.
-async fn serve(shard: Arc<Shard>, accepted: Accepted, mut seat: Seat, stage: watch::Receiver<Stage>) {
+async fn serve(shard: Arc<Shard>, accepted: Accepted, seat: Seat, stage: watch::Receiver<Stage>) {
+    // Futures of their own, so that connections of HTTP/1 at rest, of which there may be very many, carry no room for them.
+    let Some(Begun { stream, origin, redirect, spoken }) =
+        Box::pin(begin(&shard, accepted, seat, &stage)).await
+    else {
+        return;
+    };
+    match spoken {
+        Spoken::Http1 => http1::serve(shard, stream, origin, redirect, stage).await,
+        Spoken::Http2 => Box::pin(http2::serve(shard, stream, origin, stage)).await,
+    }
+}
+
+/// A connection on which HTTP can be spoken.
+struct Begun {
+    stream: ClientStream,
+    origin: Arc<Origin>,
+    redirect: Option<HttpsPort>,
+    spoken: Spoken,
+}
+
+/// Finds out who is at the other end and what is spoken. Nothing if that was the end of it.
+async fn begin(
+    shard: &Arc<Shard>,
+    accepted: Accepted,
+    mut seat: Seat,
+    stage: &watch::Receiver<Stage>,
+) -> Option<Begun> {
     let Accepted { stream, peer, proxy_protocol, role } = accepted;
     let late = || too_late(shard.options.timeouts.header, stage.clone());
-    let peer = match admission::admit(&shard, &stream, &mut seat, peer, proxy_protocol, late).await {
+    let peer = match admission::admit(shard, &stream, &mut seat, peer, proxy_protocol, late).await {
         Ok(peer) => peer,
         Err(reason) => {
             tracing::debug!(?peer, reason, "connection refused");
             shard.refuse(reason);
-            return closing::refuse(&stream);
+            closing::refuse(&stream);
+            return None;
         }
     };
     let origin = Origin::new(peer, shard.options.believed(peer), seat);
     let limits = &shard.options.timeouts;
-    let (stream, origin, redirect, spoken) = match role {
-        Role::Redirect(port) => (ClientStream::Left(stream), origin, Some(port), Spoken::Http1),
-        Role::Http(Protocols::Http1) => (ClientStream::Left(stream), origin, None, Spoken::Http1),
+    let plain = |stream, origin, redirect, spoken| {
+        Some(Begun { stream: ClientStream::Left(stream), origin: Arc::new(origin), redirect, spoken })
+    };
+    match role {
+        Role::Redirect(port) => plain(stream, origin, Some(port), Spoken::Http1),
+        Role::Http(Protocols::Http1) => plain(stream, origin, None, Spoken::Http1),
         Role::Http(Protocols::Http2AndHttp1) => {
             let spoken = tokio::select! {
-                spoken = preface::recognise(&stream) => spoken,
-                () = too_late(limits.keep_alive, stage.clone()) => return,
+                spoken = preface::recognise(&stream) => spoken.ok()?,
+                () = too_late(limits.keep_alive, stage.clone()) => return None,
             };
-            let Ok(spoken) = spoken else { return };
-            (ClientStream::Left(stream), origin, None, spoken)
+            plain(stream, origin, None, spoken)
         }
         Role::Https(terminator) => {
             let late = too_late(limits.handshake, stage.clone());
-            // A future of its own, so that plain connections do not carry room for it.
             let shaken = Box::pin(handshake::accept(stream, terminator.config(), late, peer, &shard.metrics));
             match shaken.await {
                 Ok(stream) => {
@@ -221,27 +250,18 @@ async fn serve(shard: Arc<Shard>, accepted: Accepted, mut seat: Seat, stage: wat
                         // Who chose nothing speaks HTTP/1.1.
                         Some(_) | None => Spoken::Http1,
                     };
-                    (ClientStream::Right(stream), origin, None, spoken)
+                    let stream = ClientStream::Right(stream);
+                    Some(Begun { stream, origin: Arc::new(origin), redirect: None, spoken })
                 }
                 Err(reason) => {
                     if reason == Reason::PlainHttp {
                         let watch = Arc::new(Watch::new(Arc::clone(&shard.timeouts)));
-                        access::note_unread(
-                            &shard,
-                            &watch,
-                            &origin,
-                            StatusCode::BAD_REQUEST,
-                            reason.as_str(),
-                        );
+                        access::note_unread(shard, &watch, &origin, StatusCode::BAD_REQUEST, reason.as_str());
                     }
-                    return;
+                    None
                 }
             }
         }
-    };
-    match spoken {
-        Spoken::Http1 => http1::serve(shard, stream, origin, redirect, stage).await,
-        Spoken::Http2 => Box::pin(http2::serve(shard, stream, origin, stage)).await,
     }
 }
 

@@ -1,5 +1,6 @@
-//! System calls on a connection's socket that must find something to read.
+//! What there is to read on a connection's socket, without reading it.
 
+use rustix::net::{RecvFlags, recv};
 use std::io;
 use std::os::fd::AsFd;
 use std::os::fd::BorrowedFd;
@@ -18,4 +19,22 @@ pub(crate) async fn when_readable<T>(
         Stream::Tcp(stream) => stream.async_io(Interest::READABLE, || call(stream.as_fd())).await,
         Stream::Unix(stream) => stream.async_io(Interest::READABLE, || call(stream.as_fd())).await,
     }
+}
+
+/// Resolves once there seems to be something to read, if only an end or an error.
+pub(crate) async fn readable(stream: &Stream) {
+    // The error of a runtime that is being shut down, which ends this task as well.
+    let _ = match stream {
+        Stream::Tcp(stream) => stream.readable().await,
+        Stream::Unix(stream) => stream.readable().await,
+    };
+}
+
+/// Whether bytes that nobody has read have come.
+pub(crate) fn has_unread(stream: &Stream) -> bool {
+    let socket = match stream {
+        Stream::Tcp(stream) => stream.as_fd(),
+        Stream::Unix(stream) => stream.as_fd(),
+    };
+    matches!(recv(socket, &mut [0][..], RecvFlags::PEEK | RecvFlags::DONTWAIT), Ok((1.., _)))
 }

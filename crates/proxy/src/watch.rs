@@ -58,9 +58,14 @@ pub(crate) struct Watch {
     unread: AtomicBool,
     /// Whether the answer's end is the connection's (a body of unknown length to a client of HTTP/1.0).
     closing: AtomicBool,
+    /// Whether the client has no room for what there is for it.
+    blocked: AtomicBool,
 }
 
 const CONNECTIONS_OWN: usize = 0;
+
+/// An idle connection is ready for the next request for so long before it rests: to wake one costs a few microseconds.
+const AWAKE: Duration = Duration::from_secs(1);
 
 const NOT_EXPIRED: u8 = u8::MAX;
 const OVERRUN: u8 = u8::MAX - 1;
@@ -83,6 +88,7 @@ impl Watch {
             requests: AtomicU32::new(0),
             unread: AtomicBool::new(false),
             closing: AtomicBool::new(false),
+            blocked: AtomicBool::new(false),
         }
     }
 
@@ -105,9 +111,14 @@ impl Watch {
         self.pace.begin();
         self.unread.store(false, Ordering::Relaxed);
         self.heed(CONNECTIONS_OWN);
-        let number = self.requests.load(Ordering::Relaxed).saturating_add(1);
+        let number = self.requests().saturating_add(1);
         self.requests.store(number, Ordering::Relaxed);
         number
+    }
+
+    /// Requests so far.
+    pub(crate) fn requests(&self) -> u32 {
+        self.requests.load(Ordering::Relaxed)
     }
 
     /// From now on, and until the next request begins, these limits hold.
@@ -161,14 +172,25 @@ impl Watch {
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let own = || &self.timeouts[CONNECTIONS_OWN];
         let limit = match self.phase() {
-            Phase::Idle => own().keep_alive,
+            Phase::Idle if self.is_blocked() => own().keep_alive,
+            Phase::Idle => sooner(own().keep_alive, Some(AWAKE)),
             Phase::Head => own().header,
             Phase::Upload => sooner(self.heeded().body_idle, self.pace.left(self.heeded())),
             Phase::Queue | Phase::Tunnel => None,
             Phase::Answer => self.heeded().response_start,
             Phase::Download => self.heeded().stream_idle,
         }?;
-        Some(self.began + Duration::from_nanos(self.since.load(Ordering::Relaxed)) + limit)
+        Some(self.since() + limit)
+    }
+
+    /// How long the connection may rest, if it is idle.
+    pub(crate) fn idle_deadline(&self) -> Option<Instant> {
+        self.timeouts[CONNECTIONS_OWN].keep_alive.map(|limit| self.since() + limit)
+    }
+
+    /// When the present phase began.
+    fn since(&self) -> Instant {
+        self.began + Duration::from_nanos(self.since.load(Ordering::Relaxed))
     }
 
     fn heeded(&self) -> &Timeouts {
@@ -177,8 +199,7 @@ impl Watch {
 
     /// The limit of the present phase has passed.
     pub(crate) fn expire(&self) {
-        let since = Duration::from_nanos(self.since.load(Ordering::Relaxed));
-        let stood = self.now() - (self.began + since);
+        let stood = self.now() - self.since();
         let what = match self.phase() {
             Phase::Upload if self.heeded().body_idle.is_none_or(|limit| stood < limit) => SLOW,
             phase => phase as u8,
@@ -223,6 +244,16 @@ impl Watch {
     /// Whether the client may be sending still.
     pub(crate) fn left_unread(&self) -> bool {
         self.unread.load(Ordering::Relaxed)
+    }
+
+    /// Whether the client takes nothing at present.
+    pub(crate) fn note_blocked(&self, blocked: bool) {
+        self.blocked.store(blocked, Ordering::Relaxed);
+    }
+
+    /// Whether the client takes nothing, in the middle of an answer: then nothing else can be said to it.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.blocked.load(Ordering::Relaxed)
     }
 
     /// The answer will end with the connection.
@@ -364,7 +395,7 @@ mod tests {
             ..Timeouts::default()
         }]);
         for (phase, expected) in [
-            (Phase::Idle, limit(5)),
+            (Phase::Idle, Some(AWAKE)),
             (Phase::Head, limit(1)),
             (Phase::Queue, None),
             (Phase::Answer, limit(3)),
@@ -377,6 +408,17 @@ mod tests {
             watch.enter(phase);
             assert_eq!(watch.deadline().map(|deadline| deadline - Instant::now()), expected, "{phase:?}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_connection_rests_unless_its_client_has_yet_to_take_the_last_answer() {
+        let keep_alive = Some(5 * SECOND);
+        let watch = watch(&[Timeouts { keep_alive, ..Timeouts::default() }]);
+        let limit = || watch.deadline().map(|deadline| deadline - watch.now());
+        assert_eq!(limit(), Some(AWAKE));
+        watch.note_blocked(true);
+        assert_eq!(limit(), keep_alive);
+        assert_eq!(watch.idle_deadline(), Some(watch.now() + 5 * SECOND), "of the whole silence");
     }
 
     #[tokio::test(start_paused = true)]
