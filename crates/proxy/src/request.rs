@@ -78,10 +78,14 @@ pub(crate) fn prepare(
     let host = authority(parts)?;
     let http_1_1 = parts.version == Version::HTTP_11;
     let headers = &mut parts.headers;
-    let trailers = has_token(headers, &TE, "trailers");
+    let unwanted = find(headers, |name| {
+        is_hop_by_hop(name) || name == "proxy" || !origin.keeps(name) || is_alias(name, headers)
+    });
+    let trailers = unwanted.contains(&TE) && has_token(headers, &TE, "trailers");
+    let has_connection = unwanted.contains(&CONNECTION);
     let upgrade = match handshake {
         Some(handshake) => Some(Upgrade::WebSocket(handshake)),
-        None if http_1_1 && has_token(headers, &CONNECTION, "upgrade") => {
+        None if has_connection && http_1_1 && has_token(headers, &CONNECTION, "upgrade") => {
             protocols(headers).map(Upgrade::Named)
         }
         None => None,
@@ -91,12 +95,12 @@ pub(crate) fn prepare(
     if expects_continue && !http_1_1 {
         headers.remove(EXPECT);
     }
-    drop_named_by_connection(headers);
+    if has_connection {
+        drop_named_by_connection(headers);
+    }
     let mut lists = origin.lists(headers);
-    let dropped = drop_fields(headers, |name, headers| {
-        is_hop_by_hop(name) || name == "proxy" || !origin.keeps(name) || is_alias(name, headers)
-    });
-    lists.replace(&dropped);
+    drop_all(headers, &unwanted);
+    lists.replace(&unwanted);
     origin.tell(headers, lists, host.as_ref());
     if let Entry::Vacant(place) = headers.entry(REQUEST_ID) {
         place.insert(new_id());
@@ -145,8 +149,11 @@ pub(crate) fn authority(parts: &mut Parts) -> Result<Option<HeaderValue>, Error>
 
 /// Drops what concerns one connection: the well-known fields, and those that `Connection` names.
 pub(crate) fn strip(headers: &mut HeaderMap) {
-    drop_named_by_connection(headers);
-    drop_fields(headers, |name, _| is_hop_by_hop(name));
+    let unwanted = find(headers, is_hop_by_hop);
+    if unwanted.contains(&CONNECTION) {
+        drop_named_by_connection(headers);
+    }
+    drop_all(headers, &unwanted);
 }
 
 /// Drops what `Connection` names. Ours are set after this, so that a client that lists them cannot delete them.
@@ -162,14 +169,15 @@ fn drop_named_by_connection(headers: &mut HeaderMap) {
     }
 }
 
-/// Drops the fields that are unwanted, in one pass, and tells which: most heads have none.
-fn drop_fields(headers: &mut HeaderMap, unwanted: impl Fn(&str, &HeaderMap) -> bool) -> Vec<HeaderName> {
-    let all = &*headers;
-    let found: Vec<HeaderName> = all.keys().filter(|name| unwanted(name.as_str(), all)).cloned().collect();
-    for name in &found {
+/// The names that are unwanted, in one pass: most heads have none, and are spared the searches for each of them.
+fn find(headers: &HeaderMap, is_unwanted: impl Fn(&str) -> bool) -> Vec<HeaderName> {
+    headers.keys().filter(|name| is_unwanted(name.as_str())).cloned().collect()
+}
+
+fn drop_all(headers: &mut HeaderMap, names: &[HeaderName]) {
+    for name in names {
         headers.remove(name);
     }
-    found
 }
 
 /// Refuses what two servers might read in two ways (RFC 9112 section 6.3): that is how requests are smuggled.
@@ -249,7 +257,8 @@ fn is_authority(host: &[u8]) -> bool {
 
 /// Drops what a stranger claims about who asks.
 pub(crate) fn drop_identity(headers: &mut HeaderMap) {
-    drop_fields(headers, |name, headers| is_claim(name) || is_alias(name, headers));
+    let claims = find(headers, |name| is_claim(name) || is_alias(name, headers));
+    drop_all(headers, &claims);
 }
 
 /// `Max-Forwards` of OPTIONS and TRACE counts proxies (RFC 9110 section 7.6.2).
