@@ -1,6 +1,7 @@
 //! Puts simulated services through every scenario and prints what their clients got.
 //!
-//! `cargo run --release -p policy --example simulate -- [SCENARIO…] [--seeds N]`: the whole table, or some of it.
+//! `cargo run --release -p policy --example simulate -- [SCENARIO…] [--seeds N] [--spare N]`: the whole table, or some of
+//! it, with so many booted workers in reserve.
 //! `cargo run --release -p policy --example simulate -- --goals`: the figures that the tests hold the policy to.
 
 #[path = "../tests/simulation/model/mod.rs"]
@@ -13,7 +14,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 fn main() -> ExitCode {
-    let mut seeds = 3;
+    let (mut seeds, mut spare) = (3, 0);
     let mut chosen = Vec::new();
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
@@ -27,6 +28,10 @@ fn main() -> ExitCode {
                 Some(number) if number > 0 => seeds = number,
                 Some(_) | None => return usage("--seeds takes a number from 1"),
             },
+            "--spare" => match arguments.next().and_then(|number| number.parse().ok()) {
+                Some(number) => spare = number,
+                None => return usage("--spare takes a number"),
+            },
             name => match Scenario::named(name) {
                 Some(scenario) => chosen.push(scenario),
                 None => return usage(&format!("no scenario is called '{name}'")),
@@ -36,7 +41,7 @@ fn main() -> ExitCode {
     if chosen.is_empty() {
         chosen.extend(SCENARIOS);
     }
-    print_table(&chosen, seeds)
+    print_table(&chosen, seeds, spare)
 }
 
 fn usage(error: &str) -> ExitCode {
@@ -46,10 +51,10 @@ fn usage(error: &str) -> ExitCode {
 
 fn help() -> String {
     let lines = SCENARIOS.iter().map(|scenario| format!("\n  {:<14}{}", scenario.name, scenario.about));
-    format!("simulate [SCENARIO…] [--seeds N]\nsimulate --goals\n{}", lines.collect::<String>())
+    format!("simulate [SCENARIO…] [--seeds N] [--spare N]\nsimulate --goals\n{}", lines.collect::<String>())
 }
 
-fn print_table(scenarios: &[&Scenario], seeds: u64) -> ExitCode {
+fn print_table(scenarios: &[&Scenario], seeds: u64, spare: u16) -> ExitCode {
     println!(
         "Each cell: fast requests answered within 1 s / their p50 / their p99 (x that of an ideal queue)"
     );
@@ -60,7 +65,7 @@ fn print_table(scenarios: &[&Scenario], seeds: u64) -> ExitCode {
     for scenario in scenarios {
         for server in scenario.servers {
             let cells = WORKERS.map(|workers| {
-                let setup = Setup { server: *server, workers };
+                let setup = Setup { server: *server, workers, spare };
                 let summary = Summary::of_runs(scenario, setup, seeds);
                 let of = |text: &String| format!("{} {} N={workers}: {text}", scenario.name, server.as_str());
                 violations.extend(summary.violations.iter().map(of));

@@ -54,7 +54,7 @@ impl Goal {
     }
 
     pub(crate) fn setup(&self) -> Setup {
-        Setup { server: self.server, workers: self.workers }
+        Setup { server: self.server, workers: self.workers, spare: 0 }
     }
 
     /// Whether this figure is no worse than what is written down (and rounded): the goal where it is reached, else

@@ -108,12 +108,15 @@ pub(crate) enum Kills {
 pub(crate) struct Setup {
     pub(crate) server: Server,
     pub(crate) workers: u16,
+    /// Booted workers in reserve.
+    pub(crate) spare: u16,
 }
 
 impl Setup {
-    /// The configuration that a user would have: the defaults.
+    /// The configuration that a user would have: the defaults, but for the reserve.
     pub(crate) fn config(&self) -> PoolConfig {
         let mut config = PoolConfig::new(NonZeroU16::new(self.workers).expect("a pool has workers"));
+        config.spare = self.spare;
         if self.server == Server::Sync {
             config.max_in_flight = MaxInFlight::Fixed(NonZeroU32::MIN);
         }
