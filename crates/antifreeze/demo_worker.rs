@@ -13,6 +13,7 @@ use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::LazyLock;
 use std::task::{Context as Polling, Poll, ready};
 use std::time::Duration;
 use tokio::net::UnixListener;
@@ -53,6 +54,8 @@ async fn answer(request: Request<Incoming>) -> Result<Answer, Infallible> {
         "/freeze" => block(wait),
         "/crash" => std::process::abort(),
         "/stream" => return Ok(stream(number(query, "n", 10), wait)),
+        "/bytes" => return Ok(bytes(number(query, "n", 1024))),
+        "/count" => return Ok(count(request.into_body()).await),
         "/openapi.json" => return Ok(plain(StatusCode::OK, DOCUMENT.to_owned())),
         _ => return Ok(plain(StatusCode::NOT_FOUND, format!("{{\"error\":\"no such path\",{PATHS}}}\n"))),
     }
@@ -64,6 +67,29 @@ fn plain(status: StatusCode, text: String) -> Answer {
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
+}
+
+/// So many bytes, 1 MiB at most.
+fn bytes(count: u64) -> Answer {
+    static ALL: LazyLock<Bytes> = LazyLock::new(|| vec![b'x'; 1024 * 1024].into());
+    let count = usize::try_from(count).map_or(ALL.len(), |count| count.min(ALL.len()));
+    let mut response = Response::new(Full::from(ALL.slice(..count)).boxed());
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    response
+}
+
+/// How long the request's body is, once all of it has come.
+async fn count(mut body: Incoming) -> Answer {
+    let mut count = 0;
+    while let Some(frame) = body.frame().await {
+        match frame {
+            Ok(frame) => count += frame.data_ref().map_or(0, Bytes::len),
+            Err(_) => {
+                return plain(StatusCode::BAD_REQUEST, "{\"error\":\"the body broke off\"}\n".to_owned());
+            }
+        }
+    }
+    plain(StatusCode::OK, format!("{{\"bytes\":{count}}}\n"))
 }
 
 /// Server-sent events.
@@ -111,9 +137,10 @@ fn number(query: &str, name: &str, default: u64) -> u64 {
     pairs.find(|(found, _)| *found == name).and_then(|(_, value)| value.parse().ok()).unwrap_or(default)
 }
 
-const PATHS: &str = r#""paths":["/","/slow?ms=1000","/freeze?ms=1000","/crash","/stream?n=10&ms=1000"]"#;
+const PATHS: &str = r#""paths":["/","/slow?ms=1000","/freeze?ms=1000","/crash","/stream?n=10&ms=1000","/bytes?n=1024","/count"]"#;
 
 /// What frameworks make of an app: the routes that antifreeze then knows by name.
 const DOCUMENT: &str = r#"{"openapi":"3.1.0","info":{"title":"demo","version":"1"},"paths":{"/":{"get":{}},
-"/slow":{"get":{}},"/freeze":{"get":{}},"/crash":{"get":{}},"/stream":{"get":{}}}}
+"/slow":{"get":{}},"/freeze":{"get":{}},"/crash":{"get":{}},"/stream":{"get":{}},
+"/bytes":{"get":{}},"/count":{"post":{}}}}
 "#;

@@ -1,0 +1,86 @@
+"""The command behind tests/bench/hotpath."""
+
+import argparse
+import pathlib
+import resource
+import sys
+import tempfile
+
+import load
+import report
+from cases import CASES, Case
+from fronts import ROOT, fronts, versions
+
+NAMES = ["antifreeze", "nginx", "haproxy"]
+
+
+def main() -> None:
+    wanted = arguments()
+    known = versions(wanted.only)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    chosen = [case for case in CASES if case.name in wanted.case]
+    for site in dict.fromkeys(case.site for case in chosen):
+        with tempfile.TemporaryDirectory(prefix="hotpath-") as name:
+            folder = pathlib.Path(name)
+            # nginx's own processes must reach the sockets in it.
+            folder.chmod(0o755)
+            with fronts(folder, site, wanted.only) as running:
+                for case in (case for case in chosen if case.site == site):
+                    pace = fastest(wanted, running, folder) if case.paced else None
+                    results = rounds(case, running, folder, wanted, pace)
+                    report.save(wanted.json, report.load(wanted.json) | {case.name: results})
+    kept = report.load(wanted.json)
+    print(report.table(kept, known))
+    if wanted.svg:
+        wanted.svg.write_text(report.plot(kept))
+
+
+def rounds(case: Case, running: dict, folder: pathlib.Path, wanted: argparse.Namespace, pace: float | None) -> dict[str, list[load.Round]]:
+    results: dict[str, list[load.Round]] = {name: [] for name in running}
+    for number in range(wanted.rounds + 1):
+        for name, front in running.items():
+            print(f"{case.name}: round {number} of {wanted.rounds}, {name}", file=sys.stderr, flush=True)
+            # The first one warms up.
+            one = load.run(case, front, wanted.seconds if number else 1, folder, pace)
+            if number:
+                results[name].append(one)
+    return results
+
+
+def fastest(wanted: argparse.Namespace, running: dict, folder: pathlib.Path) -> float:
+    """Half of the requests a second that nginx, or else the first of them, serves at most."""
+    front = running.get("nginx", next(iter(running.values())))
+    return load.run(CASES[0], front, wanted.seconds, folder, None).rate / 2
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="tests/bench/hotpath",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="What a proxied request costs: CPU time of the proxy alone, beside nginx and HAProxy before the same workers, antifreeze with its\n"
+        "defaults. Rounds are interleaved; the table gives the round with the median CPU time. Everything shares this machine's processors:\n"
+        "compare the figures of one run, not those of two. An answer other than 2xx ends the run.",
+        epilog="cases:\n" + "\n".join(f"  {case.name:12} {case.what}" for case in CASES) + "\n\nBINARY=path measures another binary.",
+    )
+    parser.add_argument("--case", type=choices([case.name for case in CASES]), default=["get"], metavar="NAME,..", help="these cases, or 'all' (default get)")
+    parser.add_argument("--only", type=choices(NAMES), default=NAMES, metavar="PROXY,..", help="these proxies (default all three)")
+    parser.add_argument("--rounds", type=int, default=7, help="default 7")
+    parser.add_argument("--seconds", type=int, default=3, help="of each round (default 3)")
+    parser.add_argument("--json", type=pathlib.Path, default=ROOT / "target" / "hotpath.json", help="where results are kept, case by case (default target/hotpath.json)")
+    parser.add_argument("--svg", type=pathlib.Path, help="draws the picture of all that is kept")
+    return parser.parse_args()
+
+
+def choices(known: list[str]):
+    def parse(text: str) -> list[str]:
+        if text == "all":
+            return known
+        for name in text.split(","):
+            if name not in known:
+                raise argparse.ArgumentTypeError(f"there is no {name!r}; there are {', '.join(known)}")
+        return text.split(",")
+
+    return parse
+
+
+main()
