@@ -233,7 +233,6 @@ fn take_host(parts: &mut Parts) -> Result<Option<HeaderValue>, Error> {
 
 /// `uri-host [ ":" port ]` (RFC 3986 section 3.2), no user information, and not empty unless the whole is.
 fn is_authority(host: &[u8]) -> bool {
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+;=%".contains(byte);
     let (name, port) = match host.iter().position(|byte| *byte == b']') {
         Some(end) if host.first() == Some(&b'[') => {
             if !host[1..end].iter().all(|byte| byte.is_ascii_hexdigit() || b":.".contains(byte)) {
@@ -252,8 +251,36 @@ fn is_authority(host: &[u8]) -> bool {
         }),
         _ => false,
     };
-    name.iter().all(plain) && port_is_number
+    name.iter().all(|byte| IN_NAMES[usize::from(*byte)]) && port_is_number
 }
+
+/// The bytes of a registered name or IPv4 address (RFC 3986 section 3.2.2), less the comma, at which some split.
+static IN_NAMES: [bool; 256] = {
+    let (mut table, mut byte) = ([false; 256], 0);
+    while byte < 128 {
+        let plain = byte as u8;
+        table[byte] = plain.is_ascii_alphanumeric()
+            || matches!(
+                plain,
+                b'-' | b'.'
+                    | b'_'
+                    | b'~'
+                    | b'!'
+                    | b'$'
+                    | b'&'
+                    | b'\''
+                    | b'('
+                    | b')'
+                    | b'*'
+                    | b'+'
+                    | b';'
+                    | b'='
+                    | b'%'
+            );
+        byte += 1;
+    }
+    table
+};
 
 /// Drops what a stranger claims about who asks.
 pub(crate) fn drop_identity(headers: &mut HeaderMap) {

@@ -15,7 +15,7 @@ use crate::origin::Origin;
 use crate::preface::{self, Spoken};
 use crate::role::{HttpsPort, Listener, ProxyProtocol, Role};
 use crate::route::discovery;
-use crate::shard::Shard;
+use crate::shard::{SWEEP_EVERY, Shard};
 use crate::watch::Watch;
 use crate::{BindError, Options};
 use http::StatusCode;
@@ -32,7 +32,7 @@ use tls::{Protocols, Terminator};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 /// A running data plane.
 #[derive(Debug)]
@@ -127,8 +127,7 @@ async fn run(
             Err(error) => tracing::error!(%error, "cannot listen"),
         }
     }
-    let mut sweep = tokio::time::interval(SWEEP_EVERY);
-    sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut sweep = pin!(sleep(SWEEP_EVERY));
     let mut until = stage.clone();
     // Accepted, and without a seat: then the others wait in the kernel's queue.
     let mut seatless = None;
@@ -153,8 +152,12 @@ async fn run(
                 }
             },
             Some(_) = connections.join_next() => {}
-            // On other threads too seats become free.
-            _ = sweep.tick() => shard.sweep(),
+            () = &mut sweep => {
+                let pause = shard.sweep();
+                // On other threads too seats become free.
+                let pause = if seatless.is_some() { SWEEP_EVERY } else { pause };
+                sweep.as_mut().reset(Instant::now() + pause);
+            }
         }
     }
     drop(errands);
@@ -350,6 +353,5 @@ async fn poll_once<T>(future: impl Future<Output = T>) -> Option<T> {
     .await
 }
 
-const SWEEP_EVERY: Duration = Duration::from_millis(250);
 const LAST_WORDS: Duration = Duration::from_secs(1);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

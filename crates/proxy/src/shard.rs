@@ -50,6 +50,8 @@ struct State {
     prefix: u64,
     /// The second half.
     next: u64,
+    /// What it was when the counts were last added up.
+    swept: u64,
 }
 
 impl Shard {
@@ -72,6 +74,7 @@ impl Shard {
             refusals: metrics.refusals(),
             prefix: RandomState::new().hash_one(thread),
             next: 0,
+            swept: 0,
         };
         Self {
             timeouts: iter::once(options.timeouts)
@@ -126,8 +129,9 @@ impl Shard {
         self.state().refusals.count(reason);
     }
 
-    /// Closes stale connections, forgets tunnels that ended, and adds the counts up.
-    pub(crate) fn sweep(&self) {
+    /// Closes stale connections, forgets tunnels that ended, and adds the counts up. Tells after how long that is to be done
+    /// again: a thread that nothing is asked of need not wake often.
+    pub(crate) fn sweep(&self) -> Duration {
         for backend in &self.backends {
             backend.sweep();
         }
@@ -135,9 +139,16 @@ impl Shard {
         while state.tunnels.try_join_next().is_some() {}
         state.answers.flush();
         state.refusals.flush();
+        let asked = state.swept != state.next;
+        state.swept = state.next;
+        if asked { SWEEP_EVERY } else { SWEEP_IDLE }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// How often a thread sweeps that has something to do, and one that has not.
+pub(crate) const SWEEP_EVERY: Duration = Duration::from_millis(250);
+const SWEEP_IDLE: Duration = Duration::from_secs(1);
