@@ -4,16 +4,21 @@ use crate::closing;
 use crate::http2::Handover;
 use crate::origin::Origin;
 use crate::upstream::Upstream;
+use bytes::Bytes;
 use http::Extensions;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use policy::Outcome;
+use std::future::poll_fn;
 use std::io;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use supervisor::Lease;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::Instant;
 
 /// The client's end of a tunnel, which is there once the answer that begins it was passed on.
@@ -55,7 +60,7 @@ async fn carry(
     idle: Option<Duration>,
 ) -> io::Result<()> {
     let (mut worker, early) = upstream.into_tunnel();
-    let carried = carry_both_ways(client, &mut worker, &early, idle).await;
+    let carried = carry_both_ways(client, &mut worker, early, idle).await;
     if carried.is_err() {
         // Neither is it an orderly end to the worker (RFC 8441 section 5).
         closing::reset(&worker)?;
@@ -66,13 +71,15 @@ async fn carry(
 async fn carry_both_ways(
     client: impl AsyncRead + AsyncWrite,
     worker: &mut (impl AsyncRead + AsyncWrite + Unpin),
-    early: &[u8],
+    early: Bytes,
     idle: Option<Duration>,
 ) -> io::Result<()> {
     let (mut from_client, mut to_client) = tokio::io::split(client);
     let (mut from_worker, mut to_worker) = tokio::io::split(worker);
-    to_client.write_all(early).await?;
+    to_client.write_all(&early).await?;
     to_client.flush().await?;
+    // Even an empty one holds the buffer that the answer's head was read into.
+    drop(early);
     let clock = Clock { began: Instant::now(), last: AtomicU64::new(0) };
     let both = async {
         tokio::try_join!(
@@ -92,16 +99,60 @@ async fn pump(
     to: &mut (impl AsyncWrite + Unpin),
     clock: &Clock,
 ) -> io::Result<()> {
-    let mut buffer = vec![0; BUFFER];
-    loop {
-        let read = from.read(&mut buffer).await?;
-        if read == 0 {
-            return to.shutdown().await;
+    let mut flow = Flow::Reading;
+    poll_fn(|cx| flow.poll(cx, from, to, clock)).await
+}
+
+/// How far one direction is. Of what is read nothing is kept but what the other side has no room for: most tunnels are silent
+/// most of the time, and a buffer for each direction would be nearly all that they cost.
+enum Flow {
+    Reading,
+    Writing(Vec<u8>),
+    /// TLS takes more than its socket has room for, and sends the rest only if it is asked to.
+    Flushing,
+    Ending,
+}
+
+impl Flow {
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut (impl AsyncRead + Unpin),
+        to: &mut (impl AsyncWrite + Unpin),
+        clock: &Clock,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            *self = match self {
+                Self::Reading => {
+                    let mut space = [MaybeUninit::uninit(); BUFFER];
+                    let mut buffer = ReadBuf::uninit(&mut space);
+                    ready!(Pin::new(&mut *from).poll_read(cx, &mut buffer))?;
+                    if buffer.filled().is_empty() {
+                        Self::Ending
+                    } else {
+                        clock.tick();
+                        match Pin::new(&mut *to).poll_write(cx, buffer.filled()) {
+                            Poll::Ready(written) => match buffer.filled().split_at(written?) {
+                                ([], _) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                                (_, []) => Self::Flushing,
+                                (_, rest) => Self::Writing(rest.to_vec()),
+                            },
+                            Poll::Pending => Self::Writing(buffer.filled().to_vec()),
+                        }
+                    }
+                }
+                Self::Writing(rest) => match ready!(Pin::new(&mut *to).poll_write(cx, rest))? {
+                    0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                    all if all == rest.len() => Self::Flushing,
+                    some => Self::Writing(rest.split_off(some)),
+                },
+                Self::Flushing => {
+                    ready!(Pin::new(&mut *to).poll_flush(cx))?;
+                    Self::Reading
+                }
+                Self::Ending => return Pin::new(&mut *to).poll_shutdown(cx),
+            }
         }
-        clock.tick();
-        to.write_all(&buffer[..read]).await?;
-        // TLS takes more than its socket has room for, and sends the rest only if it is asked to.
-        to.flush().await?;
     }
 }
 
@@ -135,8 +186,25 @@ const BUFFER: usize = 8 * 1024;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::io::{BufWriter, duplex};
+    use tokio::io::{AsyncReadExt, BufWriter, duplex};
     use tokio::time::timeout;
+
+    #[tokio::test]
+    async fn every_byte_passes_whatever_room_there_is() {
+        let (mut sender, mut from) = duplex(BUFFER);
+        let (mut to, mut receiver) = duplex(7);
+        let sent: Vec<u8> = (0..100_000_u32).map(|number| number as u8).collect();
+        let clock = Clock { began: Instant::now(), last: AtomicU64::new(0) };
+        let send = async {
+            sender.write_all(&sent).await.expect("it is read");
+            drop(sender);
+        };
+        let mut told = Vec::new();
+        let ((), pumped, read) =
+            tokio::join!(send, pump(&mut from, &mut to, &clock), receiver.read_to_end(&mut told));
+        assert!(pumped.is_ok() && read.is_ok());
+        assert!(told == sent);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn nothing_waits_in_a_buffer_for_more_to_come() {
