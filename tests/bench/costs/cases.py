@@ -11,6 +11,8 @@ class Site:
     tls: bool = False
     # A JSON access log to a file.
     log: bool = False
+    # Workers that do nothing but tunnels.
+    tunnels: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,6 +9,7 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 
@@ -69,13 +70,15 @@ def fronts(folder: pathlib.Path, site: Site, names: list[str]) -> Iterator[dict[
 
 
 def antifreeze(folder: pathlib.Path, site: Site, tls: pathlib.Path | None) -> tuple[Front, list[pathlib.Path]]:
-    words = ["demo", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--threads", str(THREADS), "--workers", str(site.workers)]
+    words = ["run" if site.tunnels else "demo", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--threads", str(THREADS), "--workers", str(site.workers)]
     # The others let any number of requests wait.
     words += ["--queue-limit", "10000"]
     if tls:
         words += ["--tls-cert", str(tls), "--tls-key", str(tls)]
     if site.log:
         words += ["--access-log", str(folder / "antifreeze.access"), "--access-log-format", "json"]
+    if site.tunnels:
+        words += ["--", sys.executable, "-B", str(pathlib.Path(__file__).parent / "tunnels.py"), "{socket}"]
     log = folder / "antifreeze.log"
     with log.open("wb") as output:
         process = subprocess.Popen([ANTIFREEZE, *words], stdout=output, stderr=output, env=os.environ | {"TMPDIR": str(folder)})
@@ -98,8 +101,9 @@ def nginx(folder: pathlib.Path, site: Site, sockets: list[pathlib.Path], tls: pa
     places = "".join(f"{name}_temp_path {folder}/{name};" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
     servers = "".join(f"server unix:{path};" for path in sockets)
     secure = f"ssl_certificate {tls}; ssl_certificate_key {tls}; ssl_protocols TLSv1.3;" if tls else ""
-    log = "off"
-    line = ""
+    upgrade = "$http_upgrade" if site.tunnels else '""'
+    connection = '"upgrade"' if site.tunnels else '""'
+    log, line = "off", ""
     if site.log:
         log = f"{folder}/nginx.access json buffer=64k flush=1s"
         line = (
@@ -113,12 +117,13 @@ def nginx(folder: pathlib.Path, site: Site, sockets: list[pathlib.Path], tls: pa
         # The workers' folder is open to their owner alone.
         ("user root;" if os.getuid() == 0 else "")
         + f"worker_processes {THREADS}; pid {folder}/nginx.pid; error_log {folder}/nginx.error; daemon off;"
-        + "worker_rlimit_nofile 20000; events { worker_connections 9000; }"
+        + "worker_rlimit_nofile 20000; events { worker_connections 19000; }"
         + f"http {{ {places} {line} access_log {log}; keepalive_requests 1000000000; client_body_buffer_size 128k;"
         + f"upstream pool {{ least_conn; keepalive 64; keepalive_requests 1000000000; {servers} }}"
         + f"server {{ listen 127.0.0.1:{port} {'ssl http2' if tls else ''} reuseport; {secure}"
         + "location / { proxy_pass http://pool; proxy_http_version 1.1; proxy_buffers 8 32k; proxy_max_temp_file_size 0;"
-        + 'proxy_set_header Connection ""; proxy_set_header Host $host; proxy_set_header X-Forwarded-For $remote_addr;'
+        + f"proxy_set_header Connection {connection}; proxy_set_header Upgrade {upgrade}; proxy_read_timeout 60s;"
+        + "proxy_set_header Host $host; proxy_set_header X-Forwarded-For $remote_addr;"
         + "proxy_set_header X-Forwarded-Proto $scheme; proxy_set_header X-Forwarded-Host $host;"
         + "proxy_set_header X-Request-Id $request_id; } } }"
     )
@@ -128,8 +133,8 @@ def nginx(folder: pathlib.Path, site: Site, sockets: list[pathlib.Path], tls: pa
 def haproxy(folder: pathlib.Path, site: Site, sockets: list[pathlib.Path], tls: pathlib.Path | None) -> tuple[int, list[str]]:
     port = free_port()
     secure = f" ssl crt {tls} alpn h2,http/1.1 ssl-min-ver TLSv1.3" if tls else ""
-    lines = ["global", f" nbthread {THREADS}", " maxconn 9000"]
-    lines += ["defaults", " mode http", " maxconn 9000", " option forwardfor", " http-reuse always"]
+    lines = ["global", f" nbthread {THREADS}", " maxconn 9500"]
+    lines += ["defaults", " mode http", " maxconn 9500", " option forwardfor", " http-reuse always"]
     lines += [f" timeout {step} 60s" for step in ("client", "server", "connect", "queue", "http-request", "http-keep-alive")]
     lines += ["frontend front", *[f" bind 127.0.0.1:{port}{secure}"] * THREADS]
     if site.log:
