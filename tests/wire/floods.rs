@@ -105,6 +105,19 @@ fn data_frames_without_data_are_cut_or_come_to_nothing() {
 }
 
 #[test]
+fn bytes_one_by_one_that_no_worker_takes_are_cut() {
+    let rig = rig();
+    let target = path(&[Step::Hang]);
+    let fate = under_attack(&rig, 1, |peer| {
+        // The windows of 30 bodies.
+        let open: Vec<Frame> = (0..30).map(|number| Frame::post(2 * number + 1, &target, &[])).collect();
+        peer.send(&open);
+        flood(peer, 1_000_000, |number| vec![Frame::new(DATA, 0, 2 * (number % 30) + 1, b"x")])
+    });
+    assert!(matches!(fate, Fate::Cut(None | Some(ENHANCE_YOUR_CALM))), "{fate:?}");
+}
+
+#[test]
 fn frames_that_ask_for_nothing_cost_nothing() {
     let rig = rig();
     let target = path(&[Step::Hang]);

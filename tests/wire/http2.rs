@@ -151,6 +151,19 @@ fn a_body_that_is_not_as_long_as_its_head_said_is_reset_and_broken_off_at_the_wo
 }
 
 #[test]
+fn a_body_in_small_pieces_that_its_worker_takes_late_is_no_flood() {
+    let rig = rig(&[]);
+    let target = path(&[gate("take"), Step::Body, send(OK)]);
+    let mut peer = peer(&rig);
+    peer.send(&[Frame::post(1, &target, &[])]);
+    // As a client of gRPC streams messages: one in each frame.
+    peer.send(&vec![Frame::new(DATA, 0, 1, "thirteen byte"); 5_000]).sync();
+    peer.send(&[Frame::new(DATA, END_STREAM, 1, "")]);
+    rig.open("take");
+    assert_eq!(peer.verdict(1).status(), 200);
+}
+
+#[test]
 fn pseudo_fields_and_framing_in_trailers_go_no_further() {
     let rig = rig(&[]);
     let target = path(&[Step::Body, send(OK)]);
