@@ -112,6 +112,7 @@ fn behind(routes: &RouteTable, act: impl FnOnce(&str) + Send + 'static) {
         directory: Some(format!("{tests}/apps").into()),
         environment: Environment::new(),
         policy: PoolConfig::new(NonZeroU16::MIN),
+        protocol: supervisor::Protocol::Http1,
         probe: Probe::default(),
         runtime_directory: std::env::temp_dir(),
         keep_alive: None,

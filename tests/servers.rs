@@ -57,6 +57,30 @@ fn fastapi_under_granian() {
 }
 
 #[test]
+fn fastapi_under_hypercorn_and_granian_in_http_2() {
+    for command in [&["hypercorn", "main:app"][..], &["granian", "--interface", "asgi", "main:app"]] {
+        let mut program = serve(&[&["run", "--workers", "2", "--protocol", "h2c", "--"], command].concat());
+        program.wait_for_line("OpenAPI document at /openapi.json declares");
+        until("both workers serve", || {
+            let status = program.status();
+            let workers = status["workers"].as_array()?;
+            workers.iter().all(|worker| worker["state"] == "serving").then_some(())
+        });
+        let mut client = program.connect();
+        let pids: BTreeSet<u64> = (0..10).filter_map(|_| ask(&mut client, "/")["pid"].as_u64()).collect();
+        assert_eq!(pids.len(), 2, "requests on one connection reach both workers");
+        assert_eq!(ask(&mut client, "/client")["version"], "2");
+        let before = connections(&program);
+        ask(&mut client, "/");
+        assert_eq!(connections(&program), before, "connections to workers are used again");
+        assert_eq!(program.get("/block?ms=1200").status, 200);
+        program.wait_for_line("now=\"frozen\"");
+        program.wait_for_line("was=\"frozen\" now=\"serving\"");
+        end_without_a_trace(&mut program);
+    }
+}
+
+#[test]
 fn fastapi_under_daphne() {
     let command = ["daphne", "--proxy-headers", "main:app"];
     check(&command, Traits { client: Some("127.0.0.1"), keeps: true, freezes: true });

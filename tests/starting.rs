@@ -53,6 +53,8 @@ fn bad_usage_exits_64_with_the_remedy() {
         (&["run", "--listen", "127.0.0.1:0", "--", "gunicorn", "-b", "0.0.0.0:80", "app"], "remove it"),
         (&["run", "--listen", "127.0.0.1:0", "--", "sh", "-c", "{port} {socket}"], "one address"),
         (&["run", "--listen", "127.0.0.1:0", "--", ""], "no command"),
+        (&["check", "--protocol", "h2c", "--", "gunicorn", "app"], "--protocol: gunicorn does not speak h2c"),
+        (&["check", "--protocol", "h3", "--", "true"], "neither http1 nor h2c"),
     ];
     for (args, words) in table {
         let output = antifreeze(args);

@@ -8,6 +8,7 @@ mod clients;
 mod config;
 mod failures;
 mod freeze;
+mod grpc;
 mod ledger;
 mod logs;
 mod origin;

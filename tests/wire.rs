@@ -5,6 +5,7 @@
 
 pub(crate) mod client;
 mod frames;
+mod h2c;
 mod polite;
 mod rig;
 mod script;

@@ -24,6 +24,7 @@ async def client(request: Request) -> dict[str, str | None]:
         "client": request.client.host if request.client else None,
         "host": request.headers["host"],
         "scheme": request.url.scheme,
+        "version": request.scope["http_version"],
     }
 
 

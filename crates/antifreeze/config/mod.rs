@@ -29,7 +29,7 @@ use pool::Company;
 use proxy::Listener;
 use raw::{File, Flags};
 use std::num::NonZeroU16;
-use supervisor::{Plan, StartError, Supervisor};
+use supervisor::{Plan, PlanError, StartError, Supervisor};
 use tls::{Setting, Terminator};
 
 /// The settings, and where each came from.
@@ -81,6 +81,7 @@ impl Configuration {
             Supervisor::check(&pool.options(Log::nowhere())).map_err(|error| {
                 let id = match error {
                     StartError::Directory { .. } => "pool.directory",
+                    StartError::Plan(PlanError::NoHttp2 { .. }) => "pool.protocol",
                     StartError::Plan(_)
                     | StartError::Program { .. }
                     | StartError::Folder { .. }

@@ -11,7 +11,7 @@ use proxy::{RescueScope, Routing};
 use std::num::NonZeroU16;
 use std::path::PathBuf;
 use std::time::Duration;
-use supervisor::{Environment, PoolOptions, Probe};
+use supervisor::{Environment, PoolOptions, Probe, Protocol};
 
 /// One pool of workers.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +20,8 @@ pub(crate) struct Pool {
     pub(crate) command: Vec<String>,
     pub(crate) directory: Option<PathBuf>,
     pub(crate) environment: Environment,
+    /// What its workers speak.
+    pub(crate) protocol: Protocol,
     pub(crate) policy: PoolConfig,
     pub(crate) probe: Probe,
     /// `None`: what the server that is recognised in the command allows.
@@ -59,6 +61,7 @@ impl Pool {
             command: Vec::new(),
             directory: None,
             environment: Environment::new(),
+            protocol: Protocol::default(),
             policy,
             probe: Probe::default(),
             rescue: RescueScope::default(),
@@ -76,6 +79,7 @@ impl Pool {
             directory: self.directory.clone(),
             environment: self.environment.clone(),
             policy: self.policy.clone(),
+            protocol: self.protocol,
             probe: self.probe.clone(),
             runtime_directory: self.runtime_directory.clone(),
             keep_alive: self.keep_alive,
@@ -106,6 +110,7 @@ impl Pool {
             None => {}
         }
         choose(&mut self.runtime_directory, given.runtime_directory.clone());
+        choose(&mut self.protocol, given.protocol.map(|protocol| protocol.0));
         choose(&mut self.probe, given.freeze.probe.clone().map(|question| question.0));
         choose(&mut self.rescue, given.rescue.map(|rescue| rescue.0));
         let policy = &mut self.policy;
@@ -169,6 +174,7 @@ impl Pool {
         };
         let rows = [
             ("pool.workers", show_count(policy.workers, processors)),
+            ("pool.protocol", show_choice(self.protocol)),
             ("pool.max_in_flight", show_max_in_flight(policy.max_in_flight)),
             ("pool.spare", policy.spare.to_string()),
             ("pool.surge", policy.surge.to_string()),

@@ -10,7 +10,7 @@
 use super::word::{
     Assignment, Auto, ClientAuthMode, Description, Disclosing, Http2Mode, Isolating, Level, Limit, LogFormat,
     Network, Number, Place, PoolName, ProxyHeader, Question, Redirection, Rescuing, RouteHost, RoutePath,
-    Size, Template, Text, Time, TlsVersion, UrlPath, VariableName, Workers, scalar,
+    Size, Speaking, Template, Text, Time, TlsVersion, UrlPath, VariableName, Workers, scalar,
 };
 use clap::Args;
 use clap::builder::BoolishValueParser;
@@ -201,6 +201,9 @@ pub(crate) struct Pool {
     /// How many workers; auto: one a processor
     #[arg(long = "workers", id = "pool.workers", value_name = "N")]
     pub(crate) workers: Option<Workers>,
+    /// What workers speak: http1, or h2c (HTTP/2 without TLS, which gRPC needs)
+    #[arg(long = "protocol", id = "pool.protocol", value_name = "http1|h2c")]
+    pub(crate) protocol: Option<Speaking>,
     /// Requests one worker may hold at once; auto: as many as leave it quick; 1: it serves one at a time
     #[arg(long = "max-in-flight", id = "pool.max_in_flight", value_name = "N")]
     pub(crate) max_in_flight: Option<Auto<Number<NonZeroU32, 1, 1_000_000>>>,

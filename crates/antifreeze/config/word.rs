@@ -19,7 +19,7 @@ use std::net::IpAddr;
 use std::num::NonZeroU16;
 use std::str::FromStr;
 use std::time::Duration;
-use supervisor::{Probe, ProbeError};
+use supervisor::{Probe, ProbeError, Protocol};
 
 /// A duration from `MIN` to `MAX` milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -240,6 +240,22 @@ fn parse_choice<C: Choice>(text: &str) -> Result<C, String> {
 /// The word for a choice.
 pub(crate) fn show_choice<C: Choice>(choice: C) -> String {
     C::WORDS.iter().find(|(_, known)| *known == choice).map(|(word, _)| *word).unwrap_or_default().to_owned()
+}
+
+/// What workers speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Speaking(pub(crate) Protocol);
+
+impl Choice for Protocol {
+    const WORDS: &'static [(&'static str, Self)] = &[("http1", Self::Http1), ("h2c", Self::H2c)];
+}
+
+impl FromStr for Speaking {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        parse_choice(text).map(Self)
+    }
 }
 
 /// Whether routes are kept from taking every worker.
@@ -563,6 +579,7 @@ read_from_yaml_scalars! {
     [] RoutePath, "how a path begins, for example /v1";
     [] Template, "a path pattern, for example /users/{id}";
     [] Description, "a path, for example /openapi.json, or off";
+    [] Speaking, "http1 or h2c";
     [] Isolating, "auto or off";
     [] Rescuing, "safe, idempotent or off";
     [] Disclosing, "reason, timing or off";

@@ -6,9 +6,12 @@
 
 use crate::access::Record;
 use crate::backend::Backend;
+use crate::channel::History;
 use crate::error::Error;
+use crate::exchange;
 use crate::metrics::{Rescue, Retry};
 use crate::replay::Duplicate;
+use crate::reply::Reply;
 use crate::upload::Upload;
 use crate::upstream::{self, Upstream, quietly};
 use crate::watch::{Phase, Watch};
@@ -20,12 +23,11 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use supervisor::Lease;
+use supervisor::{Lease, Protocol};
 
 /// The head of an answer, and what belongs to its worker.
 pub(crate) struct Answered {
-    pub(crate) response: Response<Incoming>,
-    pub(crate) upstream: Box<Upstream>,
+    pub(crate) response: Response<Reply>,
     pub(crate) lease: Lease,
     pub(crate) way: Way,
 }
@@ -131,9 +133,7 @@ impl<'a> Errand<'a> {
             }
         };
         match (exchanged, copy) {
-            (Exchanged::Answered(response, upstream), _) => {
-                Ok(Answered { response, upstream, lease, way: Way::Direct })
-            }
+            (Exchanged::Answered(response), _) => Ok(Answered { response, lease, way: Way::Direct }),
             (Exchanged::Refused(unsent), _) => {
                 lease.finish(Outcome::Refused);
                 self.record.note_retry(Retry::Refused);
@@ -155,9 +155,16 @@ impl<'a> Errand<'a> {
         }
     }
 
-    /// Sends the request to the worker of this lease and waits for the head of the answer: first on an idle connection,
-    /// and if that turns out to be closed, on a fresh one.
-    async fn exchange(
+    /// Sends the request to the worker of this lease and waits for the head of the answer: first on a connection that is
+    /// there, and if that turns out to be closed, on a fresh one.
+    async fn exchange(self, lease: &Lease, request: Request<Upload>, connections: Connections) -> Exchanged {
+        match self.backend.protocol {
+            Protocol::Http1 => self.exchange_in_http1(lease, request, connections).await,
+            Protocol::H2c => self.exchange_in_http2(lease, request, connections).await,
+        }
+    }
+
+    async fn exchange_in_http1(
         self,
         lease: &Lease,
         mut request: Request<Upload>,
@@ -172,12 +179,12 @@ impl<'a> Errand<'a> {
             // A worker may close an idle connection at the very moment a request is sent on it. If nothing was written, the
             // request comes back.
             match send(&mut upstream, self.watch, request).await {
-                Ok(response) => return Exchanged::Answered(response, upstream),
+                Ok(response) => return Exchanged::by(response, upstream),
                 Err(Failure::Unsent(unsent)) => {
                     self.record.note_retry(Retry::Unsent);
                     request = *unsent;
                 }
-                Err(Failure::Broken(Error::Lost)) => return Exchanged::Stale,
+                Err(Failure::Stale | Failure::Broken(Error::Lost)) => return Exchanged::Stale,
                 Err(Failure::Broken(error)) => return Exchanged::Failed(error),
             }
         }
@@ -185,9 +192,38 @@ impl<'a> Errand<'a> {
             return Exchanged::Refused(Box::new(request));
         };
         match send(&mut upstream, self.watch, request).await {
-            Ok(response) => Exchanged::Answered(response, upstream),
+            Ok(response) => Exchanged::by(response, upstream),
             Err(Failure::Unsent(unsent)) => Exchanged::Refused(unsent),
+            Err(Failure::Stale) => Exchanged::Stale,
             Err(Failure::Broken(error)) => Exchanged::Failed(error),
+        }
+    }
+
+    async fn exchange_in_http2(
+        self,
+        lease: &Lease,
+        mut request: Request<Upload>,
+        mut connections: Connections,
+    ) -> Exchanged {
+        loop {
+            let berth = match connections {
+                Connections::IdleFirst => self.backend.berth(lease).await,
+                Connections::Fresh => self.backend.fresh_berth(lease).await,
+            };
+            let Ok(berth) = berth else { return Exchanged::Refused(Box::new(request)) };
+            let is_fresh = berth.history == History::Fresh;
+            match exchange::send(berth, self.watch, request).await {
+                Ok(response) => return Exchanged::Answered(response),
+                // A worker that takes not even the first request of a channel is not asked again.
+                Err(Failure::Unsent(unsent)) if is_fresh => return Exchanged::Refused(unsent),
+                Err(Failure::Unsent(unsent)) => {
+                    self.record.note_retry(Retry::Unsent);
+                    request = *unsent;
+                    connections = Connections::Fresh;
+                }
+                Err(Failure::Stale) => return Exchanged::Stale,
+                Err(Failure::Broken(error)) => return Exchanged::Failed(error),
+            }
         }
     }
 
@@ -200,7 +236,7 @@ impl<'a> Errand<'a> {
                 && let Poll::Ready(exchanged) = first.as_mut().poll(cx)
             {
                 match exchanged {
-                    Exchanged::Answered(..) => {
+                    Exchanged::Answered(_) => {
                         self.backend.count_rescue(Rescue::Overtaken);
                         return Poll::Ready(Raced::First(exchanged));
                     }
@@ -279,6 +315,8 @@ impl<'a> Errand<'a> {
         lease.finish(match error {
             Error::AnswerTimeout if is_first => Outcome::TimedOut,
             Error::Lost | Error::BadAnswer => Outcome::Lost,
+            // It was read, and given up by a worker that lives.
+            Error::Reset(_) => Outcome::Completed,
             // At a second worker, the time that ran out was mostly spent at the first one.
             _ => Outcome::Cancelled,
         });
@@ -288,12 +326,19 @@ impl<'a> Errand<'a> {
 
 /// What came of sending a request to one worker.
 enum Exchanged {
-    Answered(Response<Incoming>, Box<Upstream>),
+    Answered(Response<Reply>),
     /// Nobody accepted a connection: nothing was sent.
     Refused(Box<Request<Upload>>),
     /// An idle connection broke before a byte of the answer: the worker may have closed it before it read anything.
     Stale,
     Failed(Error),
+}
+
+impl Exchanged {
+    /// An answer by a connection of its own.
+    fn by(response: Response<Incoming>, upstream: Box<Upstream>) -> Self {
+        Self::Answered(response.map(|body| Reply::Http1(body, upstream)))
+    }
 }
 
 /// Which connections to a worker may be used.
@@ -328,9 +373,11 @@ enum Raced {
 }
 
 /// Why a request got no answer on one connection.
-enum Failure {
-    /// Proof that nothing was sent: the request itself.
+pub(crate) enum Failure {
+    /// Proof that nothing was sent, or nothing read of it: the request itself.
     Unsent(Box<Request<Upload>>),
+    /// The connection lay idle before, and broke.
+    Stale,
     Broken(Error),
 }
 

@@ -2,12 +2,13 @@
 
 use crate::access::{Record, STALLED};
 use crate::backend::Backend;
+use crate::error::passed_on;
+use crate::reply::{self, Reply};
 use crate::trailers;
-use crate::upstream::{Upstream, quietly};
 use crate::watch::{Phase, Watch};
 use bytes::Bytes;
+use h2::Reason;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use policy::Outcome;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -31,7 +32,7 @@ enum Source {
 /// A worker's body, and what it holds while it lasts.
 #[derive(Debug)]
 struct FromWorker {
-    body: Incoming,
+    reply: Reply,
     /// Gone once the answer is whole.
     hold: Option<Hold>,
     watch: Arc<Watch>,
@@ -39,7 +40,6 @@ struct FromWorker {
 
 #[derive(Debug)]
 struct Hold {
-    upstream: Box<Upstream>,
     lease: Lease,
     backend: Arc<Backend>,
 }
@@ -47,8 +47,8 @@ struct Hold {
 /// An answer that broke off. It reaches the client as a broken connection, never as a complete answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BrokenOff {
-    #[error("the worker's connection broke in the middle of its answer: {0}")]
-    Worker(hyper::Error),
+    #[error("the worker broke off in the middle of its answer: {0}")]
+    Worker(reply::Broken),
     #[error("the answer stood still for too long")]
     Stalled,
 }
@@ -61,6 +61,24 @@ impl BrokenOff {
             Self::Stalled => STALLED,
         }
     }
+
+    /// How a client of HTTP/2 is told.
+    pub(crate) fn as_reset(&self) -> Reason {
+        match self.workers_reset() {
+            Some(reason) => passed_on(reason),
+            None => Reason::INTERNAL_ERROR,
+        }
+    }
+
+    /// The code by which the worker itself gave the answer up, and lives on.
+    fn workers_reset(&self) -> Option<Reason> {
+        match self {
+            Self::Worker(reply::Broken::Stream(error)) if error.is_reset() && error.is_remote() => {
+                error.reason()
+            }
+            Self::Worker(_) | Self::Stalled => None,
+        }
+    }
 }
 
 impl Download {
@@ -69,16 +87,10 @@ impl Download {
         Self { source: Source::Own(Some(bytes).filter(|bytes| !bytes.is_empty())), record: None }
     }
 
-    /// A worker's body. Drives its connection, and gives connection and lease back once it is whole.
-    pub(crate) fn from_worker(
-        body: Incoming,
-        upstream: Box<Upstream>,
-        lease: Lease,
-        backend: Arc<Backend>,
-        watch: Arc<Watch>,
-    ) -> Self {
-        let hold = Some(Hold { upstream, lease, backend });
-        Self { source: Source::Worker(Box::new(FromWorker { body, hold, watch })), record: None }
+    /// A worker's body. Gives lease and connection back once it is whole.
+    pub(crate) fn from_worker(reply: Reply, lease: Lease, backend: Arc<Backend>, watch: Arc<Watch>) -> Self {
+        let hold = Some(Hold { lease, backend });
+        Self { source: Source::Worker(Box::new(FromWorker { reply, hold, watch })), record: None }
     }
 
     /// Gives everything back at once if the answer has no body, or a body that is here already.
@@ -86,7 +98,7 @@ impl Download {
         match &mut self.source {
             Source::Own(_) => {}
             Source::Worker(worker) => {
-                if worker.body.is_end_stream() {
+                if worker.reply.is_end_stream() {
                     worker.finish();
                 }
             }
@@ -100,21 +112,14 @@ impl FromWorker {
         if self.watch.has_expired(Phase::Download) {
             return Poll::Ready(Some(Err(BrokenOff::Stalled)));
         }
-        let mut frame = || quietly(|cx| Pin::new(&mut self.body).poll_frame(cx));
-        let mut polled = frame();
-        if polled.is_pending() {
-            // The connection is what fills the body; how it ends, the body tells.
-            let _ = hold.upstream.connection.poll(cx);
-            polled = frame();
-        }
-        match polled {
+        match self.reply.poll_frame(cx) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Some(Ok(mut frame))) => {
                 self.watch.enter(Phase::Download);
                 if let Some(fields) = frame.trailers_mut() {
                     trailers::prepare(fields);
                 }
-                if self.body.is_end_stream() {
+                if self.reply.is_end_stream() {
                     self.finish();
                 } else {
                     hold.lease.moved();
@@ -126,20 +131,24 @@ impl FromWorker {
                 Poll::Ready(None)
             }
             Poll::Ready(Some(Err(error))) => {
+                let broken = BrokenOff::Worker(error);
+                self.reply = Reply::Over;
                 if let Some(hold) = self.hold.take() {
-                    hold.lease.finish(Outcome::Lost);
+                    let ended = broken.workers_reset().map_or(Outcome::Lost, |_| Outcome::Completed);
+                    hold.lease.finish(ended);
                 }
-                Poll::Ready(Some(Err(BrokenOff::Worker(error))))
+                Poll::Ready(Some(Err(broken)))
             }
         }
     }
 
     /// The answer is whole: the lease goes back, and the connection too if it can carry another request.
     fn finish(&mut self) {
-        if let Some(mut hold) = self.hold.take() {
-            let worker = hold.lease.worker();
-            if hold.upstream.is_free() {
-                hold.backend.put_idle(worker, hold.upstream, self.watch.now());
+        if let Some(hold) = self.hold.take() {
+            if let Reply::Http1(_, mut upstream) = std::mem::replace(&mut self.reply, Reply::Over)
+                && upstream.is_free()
+            {
+                hold.backend.put_idle(hold.lease.worker(), upstream, self.watch.now());
             }
             hold.lease.finish(Outcome::Completed);
         }
@@ -196,7 +205,7 @@ impl Body for Download {
     fn size_hint(&self) -> SizeHint {
         match &self.source {
             Source::Own(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            Source::Worker(worker) => worker.body.size_hint(),
+            Source::Worker(worker) => worker.reply.size_hint(),
         }
     }
 }

@@ -3,6 +3,7 @@
 use crate::access::REASON;
 use crate::download::Download;
 use crate::options::Disclosure;
+use h2::Reason;
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use policy::{Refusal, Shed};
@@ -33,6 +34,8 @@ pub(crate) enum Error {
     Connect,
     /// An extended CONNECT to something else than a WebSocket (RFC 8441).
     Protocol,
+    /// A WebSocket, of an app whose workers are spoken to in HTTP/2.
+    WebSocket,
     /// `Max-Forwards: 0`: the answer is ours (RFC 9110 section 7.6.2).
     LastHop,
     /// A transfer coding other than chunked (RFC 9112 section 6.1).
@@ -47,10 +50,26 @@ pub(crate) enum Error {
     Unreachable,
     /// The worker's connection broke before its answer began.
     Lost,
+    /// The worker reset the request's stream before its answer began (RFC 9113 section 5.4.2).
+    Reset(Reason),
     /// What the worker sent is not HTTP.
     BadAnswer,
     /// The worker's answer did not begin in time.
     AnswerTimeout,
+}
+
+/// In the extensions of an answer that clients of HTTP/2 do not get: their stream is reset as the worker's was, and what
+/// they make of that (a status of gRPC, for instance) is the same as without us.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WorkersReset(pub(crate) Reason);
+
+/// What a client of HTTP/2 is told of a reset by the worker. Only what is said of the request itself goes on: that a
+/// stream was refused, for instance, would ask for a repetition.
+pub(crate) fn passed_on(reason: Reason) -> Reason {
+    match reason {
+        Reason::CANCEL | Reason::ENHANCE_YOUR_CALM => reason,
+        _ => Reason::INTERNAL_ERROR,
+    }
 }
 
 impl Error {
@@ -90,6 +109,11 @@ impl Error {
             Self::Protocol => {
                 (StatusCode::NOT_IMPLEMENTED, "protocol", "The only protocol to connect by is websocket.")
             }
+            Self::WebSocket => (
+                StatusCode::NOT_IMPLEMENTED,
+                "websocket",
+                "WebSockets are not served here: this app's workers are spoken to in HTTP/2.",
+            ),
             Self::LastHop => (StatusCode::OK, "last_hop", "Max-Forwards ends at this proxy."),
             Self::Coding => {
                 (StatusCode::NOT_IMPLEMENTED, "coding", "The only transfer coding understood is chunked.")
@@ -117,6 +141,7 @@ impl Error {
             Self::Lost => {
                 (StatusCode::BAD_GATEWAY, "lost", "The worker's connection broke before it answered.")
             }
+            Self::Reset(_) => (StatusCode::BAD_GATEWAY, "reset", "The worker gave the request up."),
             Self::BadAnswer => (StatusCode::BAD_GATEWAY, "bad_answer", "The worker's answer was not HTTP."),
             Self::AnswerTimeout => {
                 (StatusCode::GATEWAY_TIMEOUT, "answer_timeout", "The worker did not answer in time.")
@@ -156,6 +181,7 @@ impl Error {
             | Self::BadBody => true,
             Self::Connect
             | Self::Protocol
+            | Self::WebSocket
             | Self::LastHop
             | Self::Misdirected
             | Self::NoRoute
@@ -163,6 +189,7 @@ impl Error {
             | Self::Unavailable(_)
             | Self::Unreachable
             | Self::Lost
+            | Self::Reset(_)
             | Self::BadAnswer
             | Self::AnswerTimeout => false,
         }
@@ -212,6 +239,9 @@ impl Error {
         }
         if self == Self::Connect {
             headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+        }
+        if let Self::Reset(reason) = self {
+            response.extensions_mut().insert(WorkersReset(passed_on(reason)));
         }
         response
     }

@@ -7,6 +7,7 @@ use crate::download::Download;
 use crate::error::Error;
 use crate::origin::Origin;
 use crate::redirect::{self, REDIRECT};
+use crate::reply::Reply;
 use crate::request::{self, Upgrade, Wishes};
 use crate::response;
 use crate::role::HttpsPort;
@@ -21,6 +22,7 @@ use http_body::Body as _;
 use policy::Outcome;
 use std::convert::Infallible;
 use std::sync::Arc;
+use supervisor::Protocol;
 
 /// Answers one request: by a worker, by an error of our own, or by sending it to https.
 pub(crate) async fn serve(
@@ -87,13 +89,16 @@ async fn forward(
         record.reason = Some(REDIRECT);
         return Ok(response);
     }
-    let wishes = request::prepare(&mut parts, origin, &shard.options.limits, || shard.new_id())?;
+    let mut wishes = request::prepare(&mut parts, origin, &shard.options.limits, || shard.new_id())?;
     record.note_id(&parts.headers);
     let destination = shard.destination(&parts)?;
     let Destination { backend, timeouts, body_bytes } = destination;
     record.note_backend(backend);
     watch.heed(*timeouts);
     upload.limit(*body_bytes)?;
+    if backend.protocol == Protocol::H2c {
+        wishes.give_up_upgrade()?;
+    }
     let client = wishes.upgrade.as_ref().and_then(|_| ClientEnd::take(&mut parts.extensions, origin));
     let route = backend.route(&parts.method, parts.uri.path());
     record.route = Some(route.id);
@@ -129,10 +134,11 @@ fn answer(
     answered: Answered,
     client: Option<ClientEnd>,
 ) -> Result<Response<Download>, Error> {
-    let Answered { response, upstream, mut lease, .. } = answered;
-    let (mut parts, body) = response.into_parts();
+    let Answered { response, mut lease, .. } = answered;
+    let (mut parts, reply) = response.into_parts();
     if parts.status == StatusCode::SWITCHING_PROTOCOLS {
-        let (Some(client), true) = (client, switch(&mut parts, wishes)) else {
+        let (Some(client), Reply::Http1(_, upstream), true) = (client, reply, switch(&mut parts, wishes))
+        else {
             lease.finish(Outcome::Lost);
             return Err(Error::BadAnswer);
         };
@@ -147,7 +153,7 @@ fn answer(
         lease.finish(Outcome::Completed);
         return Err(Error::BadAnswer);
     }
-    if let Err(error) = response::prepare(&mut parts, wishes, body.size_hint().exact()) {
+    if let Err(error) = response::prepare(&mut parts, wishes, reply.size_hint().exact()) {
         lease.finish(Outcome::Lost);
         return Err(error);
     }
@@ -155,7 +161,7 @@ fn answer(
         watch.end_with_connection();
     }
     let backend = Arc::clone(&destination.backend);
-    let mut download = Download::from_worker(body, upstream, lease, backend, Arc::clone(watch));
+    let mut download = Download::from_worker(reply, lease, backend, Arc::clone(watch));
     download.finish_if_empty();
     Ok(Response::from_parts(parts, download))
 }

@@ -5,11 +5,14 @@
 //! without end, resets of requests that nobody has seen yet, resets that the client provokes. It answers PING and SETTINGS
 //! one by one, and reads no further while an answer cannot be written.
 
+mod frames;
 mod inflow;
 mod stream;
 mod stream_end;
 
+pub(crate) use frames::Frames;
 pub(crate) use inflow::Inflow;
+pub(crate) use stream::poll_room;
 pub(crate) use stream_end::Handover;
 
 use crate::client::ClientStream;

@@ -3,6 +3,8 @@
 
 mod http2;
 
+pub(crate) use http2::for_worker;
+
 use crate::error::Error;
 use crate::options::Limits;
 use crate::origin::{Origin, REQUEST_ID, is_alias, is_claim};
@@ -23,6 +25,26 @@ pub(crate) struct Wishes {
     pub(crate) expects_continue: bool,
     /// What the client speaks.
     pub(crate) version: Version,
+}
+
+impl Wishes {
+    /// Of a worker by whose protocol none can be granted. A server may go on as if it was not asked (RFC 9110 section
+    /// 7.8); a WebSocket, however, is all that its client wants.
+    ///
+    /// # Errors
+    /// [`Error::WebSocket`].
+    pub(crate) fn give_up_upgrade(&mut self) -> Result<(), Error> {
+        match self.upgrade.take() {
+            Some(Upgrade::WebSocket(_)) => Err(Error::WebSocket),
+            Some(Upgrade::Named(protocols)) if is_websocket(&protocols) => Err(Error::WebSocket),
+            Some(Upgrade::Named(_)) | None => Ok(()),
+        }
+    }
+}
+
+fn is_websocket(protocols: &HeaderValue) -> bool {
+    let mut all = protocols.to_str().unwrap_or_default().split(',').map(str::trim);
+    all.any(|protocol| protocol.eq_ignore_ascii_case("websocket"))
 }
 
 /// How a client asks to change protocols.

@@ -8,6 +8,7 @@ use crate::watch::{Phase, Watch};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,6 +32,8 @@ enum Source {
     Client(ClientBody),
     /// A copy of what was sent to another worker.
     Again(Box<Content>),
+    /// What was sent in vain, and the rest.
+    Rewound(Box<(VecDeque<Frame<Bytes>>, Source)>),
     /// Nothing, or no more.
     Over,
 }
@@ -100,6 +103,21 @@ impl Upload {
         Self { source, left: None, hold: None, kept: None, watch }
     }
 
+    /// Puts back what nobody read, in front of the rest.
+    pub(crate) fn rewind(&mut self, frames: VecDeque<Frame<Bytes>>) {
+        if let Source::Rewound(rewound) = &mut self.source {
+            frames.into_iter().rev().for_each(|frame| rewound.0.push_front(frame));
+        } else if !frames.is_empty() {
+            let rest = std::mem::replace(&mut self.source, Source::Over);
+            self.source = Source::Rewound(Box::new((frames, rest)));
+        }
+    }
+
+    /// The worker asked for it: it is held back no longer.
+    pub(crate) fn let_go(&mut self) {
+        self.hold = None;
+    }
+
     /// Has a copy made of what passes.
     pub(crate) fn keep(&mut self, kept: Arc<Kept>) {
         self.kept = Some(kept);
@@ -118,9 +136,18 @@ impl Body for Upload {
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         let this = self.get_mut();
+        if let Source::Rewound(rewound) = &mut this.source {
+            let (frames, rest) = &mut **rewound;
+            // It was counted the first time.
+            if let Some(frame) = frames.pop_front() {
+                return Poll::Ready(Some(Ok(frame)));
+            }
+            this.source = std::mem::replace(rest, Source::Over);
+        }
         let body = match &mut this.source {
             Source::Client(body) => body,
             Source::Again(content) => return Poll::Ready(content.next_frame().map(Ok)),
+            Source::Rewound(_) => unreachable!("behind what was rewound is what was there before"),
             Source::Over => return Poll::Ready(None),
         };
         if let Some(hold) = &mut this.hold {
@@ -172,18 +199,31 @@ impl Body for Upload {
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.source {
-            Source::Client(body) => body.is_end_stream(),
-            Source::Again(content) => content.is_empty(),
-            Source::Over => true,
+        self.source.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.source.size_hint()
+    }
+}
+
+impl Source {
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Client(body) => body.is_end_stream(),
+            Self::Again(content) => content.is_empty(),
+            Self::Rewound(rewound) => rewound.0.is_empty() && rewound.1.is_end_stream(),
+            Self::Over => true,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.source {
-            Source::Client(body) => body.size_hint(),
-            Source::Again(content) => content.size_hint(),
-            Source::Over => SizeHint::with_exact(0),
+        match self {
+            Self::Client(body) => body.size_hint(),
+            Self::Again(content) => content.size_hint(),
+            // Its head has been written before.
+            Self::Rewound(_) => SizeHint::default(),
+            Self::Over => SizeHint::with_exact(0),
         }
     }
 }

@@ -22,6 +22,8 @@ pub struct PoolOptions {
     pub environment: Environment,
     /// Selection, queue, freeze detection, restarts.
     pub policy: PoolConfig,
+    /// What its workers speak.
+    pub protocol: Protocol,
     /// The request line's method and target of readiness and liveness probes, `OPTIONS *` by default.
     pub probe: Probe,
     /// What routes are called, for the log.
@@ -36,6 +38,16 @@ pub struct PoolOptions {
     /// Takes what workers print. A worker never waits for it: what finds no room is dropped and counted
     /// ([`PoolStatus::lines_dropped`](crate::PoolStatus)).
     pub log: Log,
+}
+
+/// What the workers of a pool are spoken to in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2 without TLS, by prior knowledge (RFC 9113 section 3.3).
+    H2c,
 }
 
 /// Tells what a route is called: `GET /users/{id}`.
@@ -66,8 +78,8 @@ pub type Environment = BTreeMap<String, Option<String>>;
 /// A request that any HTTP server answers from its event loop: `OPTIONS *` unless the operator chose another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Probe {
-    method: String,
-    target: String,
+    pub(crate) method: String,
+    pub(crate) target: String,
 }
 
 impl Default for Probe {

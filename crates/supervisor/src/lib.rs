@@ -22,7 +22,7 @@ mod status;
 mod supervisor;
 
 pub use address::{Address, Stream};
-pub use config::{Environment, PoolOptions, Probe, ProbeError, RouteNames};
+pub use config::{Environment, PoolOptions, Probe, ProbeError, Protocol, RouteNames};
 pub use folder::ProgramProblem;
 pub use lease::Lease;
 pub use plan::{Plan, PlanError};

@@ -5,7 +5,7 @@
 //! every wrapper script, needs no port number, and cannot be taken by a stranger.
 
 use crate::server::{DEFAULT_ALONE, DEFAULT_KEEP_ALIVE, Server, find_flag};
-use crate::{Address, PoolOptions};
+use crate::{Address, PoolOptions, Protocol};
 use policy::WorkerId;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -83,6 +83,12 @@ impl Plan {
             && let Some((_, flag)) = find_flag(&command[position + 1..], server.worker_flags)
         {
             return Err(PlanError::OwnWorkers { server: server.name, flag: flag.to_owned() });
+        }
+        if let Some((server, _)) = recognised
+            && options.protocol == Protocol::H2c
+            && !server.h2c
+        {
+            return Err(PlanError::NoHttp2 { server: server.name });
         }
         let holds = |place: &str| command.iter().any(|word| word.contains(place));
         let places: Vec<_> = PLACES.iter().filter(|(place, _)| holds(place)).collect();
@@ -173,6 +179,15 @@ pub enum PlanError {
         server: &'static str,
         /// Its flag.
         flag: String,
+    },
+    /// HTTP/2 to a server without it.
+    #[error(
+        "{server} does not speak h2c, HTTP/2 without TLS; remove this setting, or run a server that does: hypercorn, \
+         granian, or one of gRPC"
+    )]
+    NoHttp2 {
+        /// The server.
+        server: &'static str,
     },
     /// Workers of its own.
     #[error(

@@ -3,10 +3,13 @@
 //! Claim under the lock, act after it: no await, no I/O and no log while it is held. What a call decided for the process
 //! side is left for the supervisor's task, which is woken.
 
-use crate::{Address, Lease, PoolStatus, QueueStatus, RestartCount, RouteNames, RouteStatus, WorkerStatus};
+use crate::{
+    Address, Lease, PoolOptions, PoolStatus, Protocol, QueueStatus, RestartCount, RouteNames, RouteStatus,
+    WorkerStatus,
+};
 use policy::{
-    Action, Admission, Event, LeaseId, Moment, Outcome, PoolConfig, Refusal, Request, RestartReason,
-    RouteView, Shed, TicketId, WorkerId,
+    Action, Admission, Event, LeaseId, Moment, Outcome, Refusal, Request, RestartReason, RouteView, Shed,
+    TicketId, WorkerId,
 };
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::future::poll_fn;
@@ -74,6 +77,11 @@ impl Pool {
         self.shared.keep_alive
     }
 
+    /// What the workers of this pool are spoken to in.
+    pub fn protocol(&self) -> Protocol {
+        self.shared.protocol
+    }
+
     /// Ends the pool in order: workers finish what they hold (at most `drain_timeout`), then SIGTERM, grace, SIGKILL.
     pub fn stop(&self) {
         Shared::handle(&self.shared, Event::Stop);
@@ -101,6 +109,7 @@ pub(crate) struct Shared {
     name: String,
     route_names: RouteNames,
     keep_alive: Duration,
+    protocol: Protocol,
     began: Instant,
     state: Mutex<State>,
     /// There are actions for the supervisor, or its alarm must ring earlier.
@@ -170,14 +179,15 @@ impl Drop for Place<'_> {
 }
 
 impl Shared {
-    pub(crate) fn new(name: &str, keep_alive: Duration, route_names: RouteNames, config: PoolConfig) -> Self {
-        let slots = usize::from(config.slots());
-        let mut core = policy::Pool::new(config, Moment::default());
+    pub(crate) fn new(options: &PoolOptions, keep_alive: Duration) -> Self {
+        let slots = usize::from(options.policy.slots());
+        let mut core = policy::Pool::new(options.policy.clone(), Moment::default());
         let actions = std::iter::from_fn(|| core.poll_action()).collect();
         Self {
-            name: name.to_owned(),
-            route_names,
+            name: options.name.clone(),
+            route_names: options.route_names.clone(),
             keep_alive,
+            protocol: options.protocol,
             began: Instant::now(),
             state: Mutex::new(State {
                 core,

@@ -16,6 +16,8 @@ pub(crate) struct Server {
     pub(crate) worker_flags: &'static [&'static str],
     /// How long an idle connection may be kept, safely below its own limit.
     pub(crate) keep_alive: Duration,
+    /// Whether it speaks HTTP/2 without TLS.
+    pub(crate) h2c: bool,
     /// The `WEB_CONCURRENCY` by which it forks no worker of its own.
     pub(crate) alone: &'static str,
 }
@@ -33,6 +35,7 @@ const SERVERS: &[Server] = &[
         address_flags: &["--host", "--port", "--uds", "--fd"],
         worker_flags: &["--workers"],
         keep_alive: Duration::from_secs(4),
+        h2c: false,
         alone: DEFAULT_ALONE,
     },
     Server {
@@ -41,6 +44,7 @@ const SERVERS: &[Server] = &[
         address_flags: &["-b", "--bind"],
         worker_flags: &["-w", "--workers"],
         keep_alive: DEFAULT_KEEP_ALIVE,
+        h2c: false,
         alone: DEFAULT_ALONE,
     },
     Server {
@@ -49,6 +53,7 @@ const SERVERS: &[Server] = &[
         address_flags: &["-b", "--bind", "--insecure-bind"],
         worker_flags: &["-w", "--workers"],
         keep_alive: Duration::from_secs(4),
+        h2c: true,
         alone: DEFAULT_ALONE,
     },
     Server {
@@ -57,6 +62,7 @@ const SERVERS: &[Server] = &[
         address_flags: &["--host", "--port", "--uds"],
         worker_flags: &["--workers"],
         keep_alive: Duration::from_secs(4),
+        h2c: true,
         alone: DEFAULT_ALONE,
     },
     Server {
@@ -65,6 +71,7 @@ const SERVERS: &[Server] = &[
         address_flags: &["-b", "--bind", "-p", "--port", "-u", "--unix-socket", "--fd", "-e", "--endpoint"],
         worker_flags: &[],
         keep_alive: Duration::from_secs(4),
+        h2c: false,
         alone: DEFAULT_ALONE,
     },
     Server {
@@ -73,6 +80,7 @@ const SERVERS: &[Server] = &[
         address_flags: &["--listen", "--host", "--port", "--unix-socket"],
         worker_flags: &[],
         keep_alive: Duration::from_secs(60),
+        h2c: false,
         alone: DEFAULT_ALONE,
     },
     Server {
@@ -81,6 +89,7 @@ const SERVERS: &[Server] = &[
         address_flags: &["-b", "--bind", "-p", "--port"],
         worker_flags: &["-w", "--workers"],
         keep_alive: Duration::from_secs(30),
+        h2c: false,
         // With 1 a master forks one worker: twice the memory.
         alone: "0",
     },
@@ -90,6 +99,7 @@ const SERVERS: &[Server] = &[
         address_flags: &["-l", "--listen", "-p", "--port", "-o", "--host"],
         worker_flags: &[],
         keep_alive: DEFAULT_KEEP_ALIVE,
+        h2c: false,
         alone: DEFAULT_ALONE,
     },
     Server {
@@ -98,6 +108,7 @@ const SERVERS: &[Server] = &[
         address_flags: &["-l", "--listen", "-p", "--port", "-o", "--host"],
         worker_flags: &[],
         keep_alive: DEFAULT_KEEP_ALIVE,
+        h2c: false,
         alone: DEFAULT_ALONE,
     },
     Server {
@@ -106,6 +117,7 @@ const SERVERS: &[Server] = &[
         address_flags: &["--http-socket", "--http", "--socket", "-s"],
         worker_flags: &["--processes", "--workers", "-p"],
         keep_alive: DEFAULT_KEEP_ALIVE,
+        h2c: false,
         alone: DEFAULT_ALONE,
     },
 ];

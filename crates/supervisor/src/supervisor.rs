@@ -5,7 +5,7 @@ use crate::load::{self, Load};
 use crate::output::{self, Tail};
 use crate::plan::Launch;
 use crate::pool::{Pool, Shared};
-use crate::probe::{self, Answer};
+use crate::probe::{self, Answer, Question};
 use crate::sentinel::Sentinel;
 use crate::{Plan, PlanError, PoolOptions, ProgramProblem, environment, folder, process};
 use logs::{ROUTE, Source, Speaker, WORKER};
@@ -124,12 +124,7 @@ impl Supervisor {
             Some(command) => Some(Sentinel::start(command, folder.path()).map_err(StartError::Sentinel)?),
             None => None,
         };
-        let shared = Arc::new(Shared::new(
-            &options.name,
-            plan.keep_alive,
-            options.route_names.clone(),
-            options.policy.clone(),
-        ));
+        let shared = Arc::new(Shared::new(&options, plan.keep_alive));
         let slots = usize::from(options.policy.slots());
         Ok(Self {
             plan,
@@ -284,10 +279,10 @@ impl Supervisor {
         }
         let address = Arc::new(address);
         let question = self.tasks.spawn({
-            let (address, probe) = (Arc::clone(&address), self.options.probe.clone());
+            let (address, question) = (Arc::clone(&address), self.question());
             let name = self.name_of(worker);
             async move {
-                probe::await_ready(&address, &probe, &name, pid).await;
+                probe::await_ready(&address, &question, &name, pid).await;
                 Told::Event(Event::Ready(worker))
             }
         });
@@ -295,7 +290,7 @@ impl Supervisor {
     }
 
     fn probe(&mut self, worker: WorkerId) {
-        let probe = self.options.probe.clone();
+        let question = self.question();
         let Some(child) = self.children[worker.slot.index()].as_mut().filter(|child| child.worker == worker)
         else {
             return;
@@ -305,11 +300,17 @@ impl Supervisor {
         }
         let address = Arc::clone(&child.address);
         child.question = Some(self.tasks.spawn(async move {
-            Told::Event(match probe::ask(&address, &probe).await {
-                (Answer::Http | Answer::Other, lag) => Event::ProbeAnswered(worker, lag),
+            Told::Event(match probe::ask(&address, &question).await {
+                (Answer::Http | Answer::OtherVersion | Answer::Other, lag) => {
+                    Event::ProbeAnswered(worker, lag)
+                }
                 (Answer::None, _) => Event::ProbeFailed(worker),
             })
         }));
+    }
+
+    fn question(&self) -> Question {
+        Question { probe: self.options.probe.clone(), protocol: self.options.protocol }
     }
 
     /// Tells the policy how busy the workers are.

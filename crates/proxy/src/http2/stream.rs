@@ -3,6 +3,7 @@
 use super::inflow::{Inflow, Rest};
 use super::stream_end::{Handover, Pledge};
 use crate::download::Download;
+use crate::error::WorkersReset;
 use crate::forward;
 use crate::origin::Origin;
 use crate::shard::Shard;
@@ -76,7 +77,11 @@ async fn answer(
     };
     let request = Request::from_parts(parts, ClientBody::Http2(body));
     let served = forward::serve(shard, Arc::clone(&watch), origin, None, request);
-    let Some(response) = unless_reset(served, &mut respond).await else { return Closed::Reset };
+    let Some(mut response) = unless_reset(served, &mut respond).await else { return Closed::Reset };
+    if let Some(WorkersReset(reason)) = response.extensions_mut().remove() {
+        respond.send_reset(reason);
+        return Closed::Answered;
+    }
     let (head, body) = split(response, &method);
     match kept {
         Kept::Tunnel(pledge, stream) if head.status().is_success() => {
@@ -174,9 +179,9 @@ async fn pass_on(
         });
         let frame = match frame.await {
             Ok(Some(Ok(frame))) => frame,
-            Ok(Some(Err(_))) => {
+            Ok(Some(Err(broken))) => {
                 // It is not to look whole.
-                stream.send_reset(Reason::INTERNAL_ERROR);
+                stream.send_reset(broken.as_reset());
                 return Ok(Closed::Answered);
             }
             Ok(None) => {
@@ -208,8 +213,8 @@ async fn pass_on(
     }
 }
 
-/// How many of these bytes the client, and our share of the connection, have room for.
-pub(super) fn poll_room(
+/// How many of these bytes the other side, and our share of the connection, have room for.
+pub(crate) fn poll_room(
     send: &mut SendStream<Bytes>,
     cx: &mut Context<'_>,
     bytes: usize,
@@ -224,11 +229,11 @@ pub(super) fn poll_room(
             Some(room) => {
                 room?;
             }
-            // The client reset it.
+            // The other side reset it.
             None => return Poll::Ready(Err(Reason::CANCEL.into())),
         }
     }
 }
 
-/// The longest frame that every client takes (RFC 9113 section 4.2).
+/// The longest frame that everybody takes (RFC 9113 section 4.2).
 const FRAME: usize = 16 * 1024;

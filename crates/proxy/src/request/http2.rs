@@ -1,4 +1,5 @@
-//! A head of HTTP/2 in the shape of HTTP/1.1, for all that comes after it (RFC 9113 section 8.3.1).
+//! A head of HTTP/2 in the shape of HTTP/1.1, for all that comes after it (RFC 9113 section 8.3.1); and back, for workers
+//! that are spoken to in HTTP/2.
 //!
 //! The h2 library has refused what is malformed by itself: pseudo-fields in disorder, names in upper case, fields of one
 //! connection, control characters, lengths that disagree. Here is what it lets pass, and what only a gateway has to do.
@@ -7,9 +8,10 @@ use crate::error::Error;
 use crate::options::Limits;
 use crate::websocket::Handshake;
 use h2::ext::Protocol;
-use http::header::{CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderValue};
+use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderValue, UPGRADE};
 use http::request::Parts;
-use http::{Method, Uri};
+use http::uri::{Authority, Scheme};
+use http::{Method, Request, Uri, uri};
 
 /// Brings a head into the shape of HTTP/1.1: one Cookie, the authority in Host, a target in origin form. A request for a
 /// WebSocket becomes a GET, and its handshake is returned.
@@ -31,6 +33,28 @@ pub(super) fn translate(parts: &mut Parts, limits: &Limits) -> Result<Option<Han
     };
     take_authority(parts)?;
     Ok(handshake)
+}
+
+/// The head for a worker in HTTP/2: its Host in the target, and nothing of one connection. The scheme is that of the
+/// worker's connection; X-Forwarded-Proto tells the client's.
+pub(crate) fn for_worker(parts: &Parts) -> Request<()> {
+    let mut head = Request::new(());
+    head.method_mut().clone_from(&parts.method);
+    head.headers_mut().clone_from(&parts.headers);
+    let headers = head.headers_mut();
+    headers.remove(CONNECTION);
+    headers.remove(UPGRADE);
+    let authority = headers.get(HOST).and_then(|host| Authority::try_from(host.as_bytes()).ok());
+    let mut target = uri::Parts::default();
+    if let Some(authority) = authority {
+        headers.remove(HOST);
+        target.scheme = Some(Scheme::HTTP);
+        target.authority = Some(authority);
+    }
+    target.path_and_query = parts.uri.path_and_query().cloned();
+    // Without an authority, as from clients of HTTP/1.0, the h2 library asks for a version that knows such targets.
+    *head.uri_mut() = Uri::from_parts(target).unwrap_or_else(|_| parts.uri.clone());
+    head
 }
 
 /// What a worker would trim, or hyper refuse to read.

@@ -7,7 +7,7 @@
 
 use super::openapi::{self, OpenApi, Unreadable};
 use crate::backend::Backend;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, HOST, USER_AGENT};
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
@@ -17,7 +17,7 @@ use policy::{Outcome, Phase, WorkerId};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use supervisor::{Address, Unavailable};
+use supervisor::{Address, Protocol, Stream, Unavailable};
 use tokio::time::{sleep, timeout};
 
 /// Why there is no document.
@@ -106,7 +106,7 @@ fn serving_workers(backend: &Backend) -> Vec<WorkerId> {
 async fn fetch(backend: &Backend, target: &str) -> Result<super::Templates, Missing> {
     let path = target.split('?').next().unwrap_or(target);
     let lease = backend.pool.claim(backend.route(&Method::GET, path).id.into()).await?;
-    let asked = ask(lease.address(), target).await;
+    let asked = ask(lease.address(), target, backend.protocol).await;
     lease.finish(match asked {
         Ok(_) => Outcome::Completed,
         Err(Missing::Unreachable(_)) => Outcome::Refused,
@@ -119,27 +119,28 @@ async fn fetch(backend: &Backend, target: &str) -> Result<super::Templates, Miss
 }
 
 /// One request on a connection of its own.
-async fn ask(address: &Address, target: &str) -> Result<Bytes, Missing> {
-    timeout(PATIENCE, converse(address, target)).await.unwrap_or(Err(Missing::Slow))
+async fn ask(address: &Address, target: &str, protocol: Protocol) -> Result<Bytes, Missing> {
+    let answered = async {
+        let stream = address.connect().await.map_err(Missing::Unreachable)?;
+        match protocol {
+            Protocol::Http1 => ask_in_http1(stream, target).await,
+            Protocol::H2c => ask_in_http2(stream, target).await,
+        }
+    };
+    timeout(PATIENCE, answered).await.unwrap_or(Err(Missing::Slow))
 }
 
-async fn converse(address: &Address, target: &str) -> Result<Bytes, Missing> {
-    let broken = |error: hyper::Error| Missing::Broken(error.into());
-    let stream = address.connect().await.map_err(Missing::Unreachable)?;
+async fn ask_in_http1(stream: Stream, target: &str) -> Result<Bytes, Missing> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
     let request = Request::get(target)
         .header(HOST, "localhost")
         .header(USER_AGENT, "antifreeze")
         .header(CONNECTION, "close")
         .body(Empty::<Bytes>::new())
-        .map_err(|error| Missing::Broken(error.into()))?;
+        .map_err(broken)?;
     let exchange = async move {
         let response = sender.send_request(request).await.map_err(broken)?;
-        match response.status() {
-            StatusCode::OK => {}
-            status if status.is_server_error() => return Err(Missing::Broken(status.to_string().into())),
-            status => return Err(Missing::Absent(status)),
-        }
+        check(response.status())?;
         let body = Limited::new(response.into_body(), LONGEST).collect().await;
         body.map(http_body_util::Collected::to_bytes).map_err(|error| match error.is::<LengthLimitError>() {
             true => Missing::TooLong,
@@ -149,6 +150,43 @@ async fn converse(address: &Address, target: &str) -> Result<Bytes, Missing> {
     // The connection ends with the exchange: nobody is left to send on it or to read from it.
     let (_, answer) = tokio::join!(connection, exchange);
     answer
+}
+
+async fn ask_in_http2(stream: Stream, target: &str) -> Result<Bytes, Missing> {
+    let (mut sender, connection) = h2::client::handshake(stream).await.map_err(broken)?;
+    let request = Request::get(format!("http://localhost{target}"))
+        .header(USER_AGENT, "antifreeze")
+        .body(())
+        .map_err(broken)?;
+    let exchange = async move {
+        let (answer, _) = sender.send_request(request, true).map_err(broken)?;
+        let (head, mut stream) = answer.await.map_err(broken)?.into_parts();
+        check(head.status)?;
+        let mut body = BytesMut::new();
+        while let Some(bytes) = stream.data().await.transpose().map_err(broken)? {
+            // It fails only if there was less.
+            let _ = stream.flow_control().release_capacity(bytes.len());
+            if body.len() + bytes.len() > LONGEST {
+                return Err(Missing::TooLong);
+            }
+            body.extend_from_slice(&bytes);
+        }
+        Ok(body.freeze())
+    };
+    let (_, answer) = tokio::join!(connection, exchange);
+    answer
+}
+
+fn check(status: StatusCode) -> Result<(), Missing> {
+    match status {
+        StatusCode::OK => Ok(()),
+        status if status.is_server_error() => Err(Missing::Broken(status.to_string().into())),
+        status => Err(Missing::Absent(status)),
+    }
+}
+
+fn broken(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Missing {
+    Missing::Broken(error.into())
 }
 
 /// The document of an app with a thousand routes has about 2 MB.
