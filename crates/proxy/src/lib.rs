@@ -16,6 +16,9 @@ mod error;
 mod exchange;
 mod forward;
 mod forwarded;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod handshake;
 mod http1;
 mod http2;

@@ -95,7 +95,7 @@ async fn receive(stream: &Stream, buffer: &mut [u8], flags: RecvFlags) -> Result
 
 /// What bytes at the start of a connection are.
 #[derive(Debug, PartialEq, Eq)]
-enum Parsed {
+pub(crate) enum Parsed {
     /// The start of a header.
     Part,
     /// A header, maybe with something behind it.
@@ -106,7 +106,7 @@ enum Parsed {
     },
 }
 
-fn parse(bytes: &[u8]) -> Result<Parsed, Refused> {
+pub(crate) fn parse(bytes: &[u8]) -> Result<Parsed, Refused> {
     if starts_alike(bytes, SIGNATURE) {
         parse_binary(bytes)
     } else if starts_alike(bytes, b"PROXY ") {

@@ -16,7 +16,7 @@
 //! *Proven* is a route that an app answered with success (`proves`): made-up paths are answered 404, and stay nameless.
 
 pub(crate) mod discovery;
-mod openapi;
+pub(crate) mod openapi;
 pub(crate) mod replica;
 pub(crate) mod shape;
 mod template;
@@ -140,7 +140,7 @@ impl RouteTable {
     }
 
     /// From now on these are the templates of the app's own document.
-    fn describe(&self, document: Templates) {
+    pub(crate) fn describe(&self, document: Templates) {
         let mut state = self.state();
         state.document = Arc::new(document);
         self.shared.version.fetch_add(1, Ordering::Release);

@@ -82,6 +82,21 @@ impl Pool {
         self.shared.protocol
     }
 
+    /// A pool whose only worker serves at this address, and is kept alive by nobody.
+    #[cfg(feature = "fuzzing")]
+    #[doc(hidden)]
+    pub fn around(options: &PoolOptions, address: Address) -> Self {
+        let shared = Arc::new(Shared::new(options, options.keep_alive.unwrap_or_default()));
+        let address = Arc::new(address);
+        while let Ok(action) = shared.next_action() {
+            if let Action::Spawn(worker) = action {
+                shared.began(worker, std::process::id(), Arc::clone(&address));
+                Shared::handle(&shared, Event::Ready(worker));
+            }
+        }
+        Self { shared }
+    }
+
     /// Ends the pool in order: workers finish what they hold (at most `drain_timeout`), then SIGTERM, grace, SIGKILL.
     pub fn stop(&self) {
         Shared::handle(&self.shared, Event::Stop);

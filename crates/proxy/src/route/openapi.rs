@@ -56,7 +56,7 @@ impl std::fmt::Display for OpenApi {
 
 /// What was read is no OpenAPI document.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Unreadable {
+pub(crate) enum Unreadable {
     #[error("it is no JSON object with paths: {0}")]
     Json(#[from] serde_json::Error),
     #[error("it names no path")]
@@ -83,7 +83,7 @@ struct Server {
 ///
 /// # Errors
 /// If there is nothing to learn from it.
-pub(super) fn read(text: &[u8]) -> Result<Templates, Unreadable> {
+pub(crate) fn read(text: &[u8]) -> Result<Templates, Unreadable> {
     let document: Document<'_> = serde_json::from_slice(text)?;
     let mut templates = Templates::default();
     for (path, item) in document.paths.iter().take(MOST_PATHS) {
