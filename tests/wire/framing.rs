@@ -95,6 +95,20 @@ fn request_bodies_reach_the_worker_in_frames_of_the_proxys_own() {
 }
 
 #[test]
+fn a_body_in_chunks_reaches_the_worker_whatever_the_method() {
+    for method in ["GET", "HEAD", "DELETE", "QUERY"] {
+        let rig = Rig::start();
+        let target = path(&[Step::Body, send("HTTP/1.1 204 No Content\r\n\r\n")]);
+        let head = format!("{method} {target} HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n");
+        let (answer, _) = rig.client().send(head).send("5\r\nhello\r\n0\r\n\r\n").answer();
+        assert!(answer.starts_with("HTTP/1.1 204 "), "{method}: {answer}");
+        let received = rig.ledger().remove(0).text();
+        assert_eq!(received.matches("transfer-encoding: chunked\r\n").count(), 1, "{received}");
+        assert!(received.ends_with("\r\n\r\n5\r\nhello\r\n0\r\n\r\n"), "{received}");
+    }
+}
+
+#[test]
 fn chunk_lines_that_two_servers_might_read_differently_reach_no_worker() {
     let rig = Rig::start();
     for body in [

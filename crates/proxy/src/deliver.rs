@@ -15,6 +15,7 @@ use crate::reply::Reply;
 use crate::upload::Upload;
 use crate::upstream::{self, Upstream, quietly};
 use crate::watch::{Phase, Watch};
+use http::header::{HeaderValue, TRANSFER_ENCODING};
 use http::{Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -385,8 +386,12 @@ pub(crate) enum Failure {
 async fn send(
     upstream: &mut Upstream,
     watch: &Watch,
-    request: Request<Upload>,
+    mut request: Request<Upload>,
 ) -> Result<Response<Incoming>, Failure> {
+    if !request.body().is_end_stream() && request.body().size_hint().exact().is_none() {
+        // Hyper does so by itself, but for GET and HEAD: their bodies it would leave out without a word.
+        request.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
     let Upstream { sender, connection, meter, .. } = upstream;
     meter.await_head(upstream::LONGEST_ANSWER_HEAD);
     let mut answer = pin!(sender.try_send_request(request));
