@@ -307,6 +307,26 @@ fn both_sides_speak_in_turn_on_one_stream() {
 }
 
 #[test]
+fn an_answer_that_is_whole_before_its_request_survives_the_reset_behind_it() {
+    let rig = Rig::start();
+    let mut polite = rig.polite();
+    // What is asked for is clear already: NO_ERROR (RFC 9113 section 8.1).
+    let (answer, mut send) = polite.begin("POST", "/head,data:enough,trailers:7,reset:0", &[], false);
+    let (body, trailers) = polite.run(async {
+        send.send_data(Bytes::from_static(b"half"), false).expect("it goes on");
+        let mut stream = answer.await.expect("an answer").into_body();
+        let body = read(&mut stream).await.expect("no reset");
+        (body, stream.trailers().await.expect("no reset"))
+    });
+    assert_eq!(
+        (&*body, &trailers.expect("there are some")["x-sum"]),
+        ("enough", &HeaderValue::from_static("7"))
+    );
+    rig.until_idle();
+    assert_eq!(polite.ask("GET", "/ok").status, 200);
+}
+
+#[test]
 fn an_upload_goes_on_while_its_client_does_not_take_the_answer() {
     let rig = Rig::start();
     // A client without a window for the answer, that sends more than the proxy would hold.
