@@ -108,8 +108,11 @@ class Connection(asyncio.Protocol):
         """This request is the last one."""
         self.transport.write(bytes([0, 0, 8, 7, 0, 0, 0, 0, 0]) + stream.to_bytes(4, "big") + bytes(4))
 
-    async def step_head(self, stream, status):
-        self.h2.send_headers(stream, [(":status", status or "200"), ("x-connection", str(self.number))])
+    async def step_head(self, stream, argument):
+        """A status and perhaps a length: 200x9."""
+        status, _, length = argument.partition("x")
+        fields = [("content-length", length)] if length else []
+        self.h2.send_headers(stream, [(":status", status or "200"), ("x-connection", str(self.number)), *fields])
 
     async def step_interim(self, stream, argument):
         status, _, count = argument.partition("x")

@@ -442,6 +442,44 @@ fn an_answer_that_does_not_begin_is_a_504_and_its_stream_is_reset() {
 }
 
 #[test]
+fn an_answer_that_stands_still_is_cut_at_both_ends() {
+    let rig = Rig::with(100, &["--stream-timeout", "200ms"]);
+    match rig.client().get("/head,data:half,hang").end() {
+        End::Closed(text) => assert!(!text.ends_with("0\r\n\r\n"), "{text}"),
+        End::Reset | End::Cut => {}
+    }
+    until("it is reset", || (rig.events("reset").first()?.code == Some(CANCEL)).then_some(()));
+    let error = rig.polite().ask_with("GET", "/head,data:half,hang", &[], None).expect_err("no end");
+    assert!(error.is_reset(), "{error}");
+    until("it is reset", || (rig.events("reset").len() == 2).then_some(()));
+}
+
+#[test]
+fn answers_without_a_body_leave_the_clients_connection_in_step() {
+    let rig = Rig::start();
+    let mut client = rig.client();
+    for (method, target, told, body) in [
+        ("GET", "/head:204,end", "204", ""),
+        ("GET", "/head:304,end", "304", ""),
+        ("HEAD", "/head,end", "200", ""),
+        // Its head did not say yet that nothing comes.
+        ("GET", "/head,end", "200", "0\r\n\r\n"),
+        ("GET", "/ok", "200", "ok"),
+    ] {
+        client.send(format!("{method} {target} HTTP/1.1\r\nHost: test\r\n\r\n"));
+        let answered = if method == "HEAD" { (client.head(), String::new()) } else { client.answer() };
+        assert_eq!((status(&answered.0), &*answered.1), (told, body), "{method} {target}");
+    }
+    // A worker that sends less than it said, or more.
+    for step in ["data:short,end", "data:more-than-nine-bytes,end"] {
+        match rig.client().get(&format!("/head:200x9,{step}")).end() {
+            End::Closed(text) => assert!(!text.ends_with("bytes") && text.len() < 400, "{text}"),
+            End::Reset | End::Cut => {}
+        }
+    }
+}
+
+#[test]
 fn a_100_of_the_worker_is_what_makes_the_client_send() {
     let rig = Rig::start();
     let mut client = rig.client();

@@ -161,7 +161,8 @@ impl<'a> Errand<'a> {
     async fn exchange(self, lease: &Lease, request: Request<Upload>, connections: Connections) -> Exchanged {
         match self.backend.protocol {
             Protocol::Http1 => self.exchange_in_http1(lease, request, connections).await,
-            Protocol::H2c => self.exchange_in_http2(lease, request, connections).await,
+            // A future of its own, for which those to workers of HTTP/1.1 carry no room.
+            Protocol::H2c => Box::pin(self.exchange_in_http2(lease, request, connections)).await,
         }
     }
 
