@@ -50,7 +50,7 @@ pub(crate) async fn deliver(
     backend: &Backend,
     watch: &Arc<Watch>,
     wanted: policy::Request,
-    mut request: Request<Upload>,
+    mut request: Box<Request<Upload>>,
     record: &mut Record,
 ) -> Result<Answered, Error> {
     // A body that nobody looked at may make all the difference.
@@ -75,13 +75,13 @@ pub(crate) async fn deliver(
                 }
                 return Ok(answered);
             }
-            Err(Setback::Refused(unsent)) => request = *unsent,
+            Err(Setback::Refused(unsent)) => request = unsent,
             // To another worker, in case this one is dying, and on a fresh connection, which cannot have gone stale: the
             // request itself may be what breaks it.
             Err(Setback::Stale(first, copy)) => {
                 record.note_retry(Retry::Lost);
                 wanted = wanted.after(Fate::Died, first.worker);
-                request = copy.request(watch);
+                request = Box::new(copy.request(watch));
                 connections = Connections::Fresh;
             }
             Err(Setback::Failed(error)) => return Err(error),
@@ -119,7 +119,7 @@ impl<'a> Errand<'a> {
     async fn run(
         self,
         lease: Lease,
-        request: Request<Upload>,
+        request: Box<Request<Upload>>,
         connections: Connections,
     ) -> Result<Answered, Setback<'a>> {
         let (exchanged, copy) = {
@@ -158,7 +158,12 @@ impl<'a> Errand<'a> {
 
     /// Sends the request to the worker of this lease and waits for the head of the answer: first on a connection that is
     /// there, and if that turns out to be closed, on a fresh one.
-    async fn exchange(self, lease: &Lease, request: Request<Upload>, connections: Connections) -> Exchanged {
+    async fn exchange(
+        self,
+        lease: &Lease,
+        request: Box<Request<Upload>>,
+        connections: Connections,
+    ) -> Exchanged {
         match self.backend.protocol {
             Protocol::Http1 => self.exchange_in_http1(lease, request, connections).await,
             // A future of its own, for which those to workers of HTTP/1.1 carry no room.
@@ -169,7 +174,7 @@ impl<'a> Errand<'a> {
     async fn exchange_in_http1(
         self,
         lease: &Lease,
-        mut request: Request<Upload>,
+        mut request: Box<Request<Upload>>,
         connections: Connections,
     ) -> Exchanged {
         while connections == Connections::IdleFirst
@@ -184,14 +189,14 @@ impl<'a> Errand<'a> {
                 Ok(response) => return Exchanged::by(response, upstream),
                 Err(Failure::Unsent(unsent)) => {
                     self.record.note_retry(Retry::Unsent);
-                    request = *unsent;
+                    request = unsent;
                 }
                 Err(Failure::Stale | Failure::Broken(Error::Lost)) => return Exchanged::Stale,
                 Err(Failure::Broken(error)) => return Exchanged::Failed(error),
             }
         }
         let Ok(mut upstream) = Upstream::connect(lease.address()).await else {
-            return Exchanged::Refused(Box::new(request));
+            return Exchanged::Refused(request);
         };
         match send(&mut upstream, self.watch, request).await {
             Ok(response) => Exchanged::by(response, upstream),
@@ -204,7 +209,7 @@ impl<'a> Errand<'a> {
     async fn exchange_in_http2(
         self,
         lease: &Lease,
-        mut request: Request<Upload>,
+        mut request: Box<Request<Upload>>,
         mut connections: Connections,
     ) -> Exchanged {
         loop {
@@ -212,15 +217,15 @@ impl<'a> Errand<'a> {
                 Connections::IdleFirst => self.backend.berth(lease).await,
                 Connections::Fresh => self.backend.fresh_berth(lease).await,
             };
-            let Ok(berth) = berth else { return Exchanged::Refused(Box::new(request)) };
+            let Ok(berth) = berth else { return Exchanged::Refused(request) };
             let is_fresh = berth.history == History::Fresh;
-            match exchange::send(berth, self.watch, request).await {
+            match exchange::send(berth, self.watch, *request).await {
                 Ok(response) => return Exchanged::Answered(response),
                 // A worker that takes not even the first request of a channel is not asked again.
                 Err(Failure::Unsent(unsent)) if is_fresh => return Exchanged::Refused(unsent),
                 Err(Failure::Unsent(unsent)) => {
                     self.record.note_retry(Retry::Unsent);
-                    request = *unsent;
+                    request = unsent;
                     connections = Connections::Fresh;
                 }
                 Err(Failure::Stale) => return Exchanged::Stale,
@@ -269,7 +274,7 @@ impl<'a> Errand<'a> {
     /// because that worker may fail in its turn.
     fn rescue(self, fate: Fate, first: LeaseId) -> Rescued<'a> {
         Box::pin(async move {
-            let mut request = self.copy.filter(|copy| copy.is_whole())?.request(self.watch);
+            let mut request = Box::new(self.copy.filter(|copy| copy.is_whole())?.request(self.watch));
             let errand = Self { wanted: self.wanted.after(fate, first.worker), ..self };
             let Some(mut claimed) = self.backend.pool.rescue(errand.wanted, first).await else {
                 self.backend.count_rescue(Rescue::Denied);
@@ -293,7 +298,7 @@ impl<'a> Errand<'a> {
                         return Some(Ok(Answered { way: Way::Rescued, ..answered }));
                     }
                     Err(Setback::Refused(unsent)) => {
-                        request = *unsent;
+                        request = unsent;
                         claimed = self.backend.pool.claim(errand.wanted).await;
                     }
                     Err(Setback::Stale(first, _)) => {
@@ -387,7 +392,7 @@ pub(crate) enum Failure {
 async fn send(
     upstream: &mut Upstream,
     watch: &Watch,
-    mut request: Request<Upload>,
+    mut request: Box<Request<Upload>>,
 ) -> Result<Response<Incoming>, Failure> {
     if !request.body().is_end_stream() && request.body().size_hint().exact().is_none() {
         // Hyper does so by itself, but for GET and HEAD: their bodies it would leave out without a word.
@@ -395,7 +400,7 @@ async fn send(
     }
     let Upstream { sender, connection, meter, .. } = upstream;
     meter.await_head(upstream::LONGEST_ANSWER_HEAD);
-    let mut answer = pin!(sender.try_send_request(request));
+    let mut answer = pin!(sender.try_send_request(*request));
     let answer = poll_fn(|cx| {
         if let Some(error) = watch.late_body() {
             return Poll::Ready(Err(Failure::Broken(error)));

@@ -106,7 +106,8 @@ async fn forward(
     if let Some(gate) = &gate {
         upload.hold(Arc::clone(gate));
     }
-    let mut request = Request::from_parts(parts, upload);
+    // It is handed on a dozen times, and is some hundred bytes.
+    let mut request = Box::new(Request::from_parts(parts, upload));
     if let Some(gate) = gate {
         hyper::ext::on_informational(&mut request, move |answer| {
             if answer.status() == StatusCode::CONTINUE {
