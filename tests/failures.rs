@@ -102,9 +102,9 @@ fn when_no_process_can_be_forked_the_pool_serves_with_the_workers_it_has() {
     let own = folder.path().join("antifreeze");
     fs::copy(OWN, &own).expect("room for a copy that another user may run");
     let own = own.to_str().expect("UTF-8");
-    // Six processes and threads of this user at the most, which nobody else is.
+    // Nine processes and threads of this user at the most, which nobody else is.
     let mut command = Command::new("setpriv");
-    command.args(["--reuid", "61234", "--clear-groups", "prlimit", "--nproc=6", own]).current_dir("/");
+    command.args(["--reuid", "61234", "--clear-groups", "prlimit", "--nproc=9", own]).current_dir("/");
     let worker = ["--workers", "9", "--threads", "1", "--", own, "demo-worker", "--uds", "{socket}"];
     let mut program = Program::launch(command, &[&["run"], &worker[..]].concat());
     program.wait_for_line("could not be spawned; starting it again in 1 s..Resource temporarily unavailable");

@@ -83,10 +83,13 @@ impl Duplicate {
     }
 }
 
-/// The fields of a head in one piece: nearly all copies are thrown away unread, and this one is made and thrown away for a
-/// third of what a map costs.
+/// The fields of a head. Nearly all copies are thrown away unread, so that of an ordinary head is one piece, made and thrown
+/// away for a third of what a map costs. Values of large heads may share their bytes, so a copy of those does too.
 #[derive(Debug)]
-struct Fields(Vec<u8>);
+enum Fields {
+    Ordinary(Vec<u8>),
+    Large(HeaderMap),
+}
 
 impl Fields {
     fn of(headers: &HeaderMap) -> Self {
@@ -96,12 +99,18 @@ impl Fields {
                 text.extend_from_slice(&part.len().to_ne_bytes());
                 text.extend_from_slice(part);
             }
+            if text.len() > LARGE_HEAD {
+                return Self::Large(headers.clone());
+            }
         }
-        Self(text)
+        Self::Ordinary(text)
     }
 
     fn to_map(&self) -> HeaderMap {
-        let mut rest = self.0.as_slice();
+        let mut rest = match self {
+            Self::Ordinary(text) => text.as_slice(),
+            Self::Large(headers) => return headers.clone(),
+        };
         let mut part = || {
             let (length, parts) = rest.split_first_chunk()?;
             let (part, next) = parts.split_at(usize::from_ne_bytes(*length));
@@ -190,6 +199,9 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Bytes that hold the fields of most requests, less than which is not worth a second allocation.
 const USUAL_HEAD: usize = 512;
 
+/// Bytes of fields beyond which they are copied as a map.
+const LARGE_HEAD: usize = 4096;
+
 /// The longest body that is kept for a second worker.
 const LONGEST_KEPT: usize = 64 * 1024;
 
@@ -221,6 +233,9 @@ mod tests {
         headers.append("x-bytes", HeaderValue::from_bytes(&[0x80, 0xff]).expect("they are allowed"));
         assert_eq!(Fields::of(&headers).to_map(), headers);
         assert_eq!(Fields::of(&HeaderMap::new()).to_map(), HeaderMap::new());
+        headers.append("x-long", HeaderValue::try_from("x".repeat(LARGE_HEAD)).expect("it is text"));
+        assert!(matches!(Fields::of(&headers), Fields::Large(_)));
+        assert_eq!(Fields::of(&headers).to_map(), headers);
     }
 
     #[test]
