@@ -1,4 +1,4 @@
-"""The worker of these commands: echoes WebSocket messages, answers /large with 2 MiB, reads bodies, says ok."""
+"""The worker of these commands: echoes WebSocket messages, answers /large with 2 MiB, reads bodies and says accepted, or ok."""
 
 
 async def app(scope, receive, send):
@@ -7,7 +7,10 @@ async def app(scope, receive, send):
     elif scope["type"] == "http":
         while (await receive()).get("more_body"):
             pass
-        pieces, piece = (32, PIECE) if scope["path"] == "/large" else (1, b"ok")
+        if scope["path"] == "/large":
+            pieces, piece = 32, PIECE
+        else:
+            pieces, piece = 1, b"accepted" if scope["method"] == "POST" else b"ok"
         length = (b"content-length", str(pieces * len(piece)).encode())
         await send({"type": "http.response.start", "status": 200, "headers": [length]})
         # Waits for its reader: in one piece all of it would be copied and kept.
