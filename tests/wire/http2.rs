@@ -10,6 +10,7 @@ use crate::wire::timeouts::timed;
 use hyper::HeaderMap;
 use hyper::header::{HeaderName, HeaderValue};
 use std::fs;
+use std::io::Write;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -131,6 +132,40 @@ fn what_is_malformed_is_refused_and_never_forwarded() {
 }
 
 #[test]
+fn what_only_a_gateway_finds_malformed_resets_its_stream_and_is_logged() {
+    let mut rig = rig(&["--access-log", "stderr"]);
+    let head = |path, fields: &[(&str, &str)]| {
+        Frame::new(HEADERS, END_STREAM | END_HEADERS, 1, request("GET", path, fields))
+    };
+    for frame in [
+        head("/space", &[("x-a", " 1")]),
+        head("/tab", &[("x-a", "1\t")]),
+        head("/host", &[("host", "other")]),
+        head("/host-of-another-port", &[("host", "test:81")]),
+        head("/lengths", &[("content-length", "0"), ("content-length", "0")]),
+        Frame::new(HEADERS, END_HEADERS, 1, block(&[(":method", "CONNECT")])),
+    ] {
+        let mut peer = peer(&rig);
+        peer.send(&[frame.clone(), Frame::get(3, "/good")]);
+        let verdict = peer.verdict(1);
+        assert_eq!((verdict.kind, verdict.code()), (RST_STREAM, PROTOCOL_ERROR), "{frame:?}");
+        assert_eq!(peer.verdict(3).status(), 200);
+    }
+    let line = rig.program.wait_for_line("GET /host ");
+    assert!(line.contains("\"GET /host HTTP/2.0\" 400") && line.contains("reason=malformed"), "{line}");
+    // These say the same of the host (RFC 3986 section 6.2.3).
+    for (authority, host) in
+        [("test", "TEST:80"), ("test:80", "test"), ("test:", "test"), ("[::1]:80", "[::1]")]
+    {
+        let mut peer = peer(&rig);
+        let fields = [(":method", "GET"), (":scheme", "http"), (":authority", authority), (":path", "/same")];
+        let fields = [&fields[..], &[("host", host)]].concat();
+        peer.send(&[Frame::new(HEADERS, END_STREAM | END_HEADERS, 1, block(&fields))]);
+        assert_eq!(peer.verdict(1).status(), 200, "{authority} and {host}");
+    }
+}
+
+#[test]
 fn a_body_that_is_not_as_long_as_its_head_said_is_reset_and_broken_off_at_the_worker() {
     let rig = rig(&[]);
     let ten = &[("content-length", "10")];
@@ -164,24 +199,107 @@ fn a_body_in_small_pieces_that_its_worker_takes_late_is_no_flood() {
 }
 
 #[test]
+fn faults_of_frames_end_the_connection_by_the_code_that_they_have() {
+    let rig = rig(&[]);
+    let hangs = &path(&[Step::Hang]);
+    let waits = &path(&[Step::Body, send(OK)]);
+    let get = || Frame::get(1, hangs);
+    let post = || Frame::post(1, waits, &[]);
+    let settings = |payload: &[u8]| Frame::new(SETTINGS, 0, 0, payload);
+    for (frames, code) in [
+        // Lengths (sections 4.2 and 6).
+        (vec![settings(&[0; 7])], FRAME_SIZE_ERROR),
+        (vec![Frame::new(SETTINGS, ACK, 0, "x")], FRAME_SIZE_ERROR),
+        (vec![Frame::new(PING, 0, 0, "short")], FRAME_SIZE_ERROR),
+        (vec![Frame::new(GOAWAY, 0, 0, "short")], FRAME_SIZE_ERROR),
+        (vec![Frame::new(WINDOW_UPDATE, 0, 0, "one")], FRAME_SIZE_ERROR),
+        (vec![get(), Frame::new(RST_STREAM, 0, 1, "one")], FRAME_SIZE_ERROR),
+        (vec![get(), Frame::new(PRIORITY, 0, 1, "four")], FRAME_SIZE_ERROR),
+        (vec![post(), Frame::new(DATA, 0, 1, [b'x'; 16_385])], FRAME_SIZE_ERROR),
+        // Windows (section 6.5.2).
+        (vec![settings(&[0, 4, 0x80, 0, 0, 0])], FLOW_CONTROL_ERROR),
+        // What was ended (section 5.1): by its request, by a reset, and with its answer.
+        (vec![get(), Frame::new(DATA, 0, 1, "late")], STREAM_CLOSED),
+        (vec![get(), get()], STREAM_CLOSED),
+        (vec![post(), Frame::reset(1, CANCEL), post()], STREAM_CLOSED),
+        (vec![post(), Frame::reset(1, CANCEL), Frame::new(DATA, 0, 1, "late")], STREAM_CLOSED),
+        (vec![Frame::get(3, hangs), get()], PROTOCOL_ERROR),
+        // Fields (section 4.3): a name that is missing, a number that names nothing, a size in the wrong place.
+        (vec![Frame::new(HEADERS, END_STREAM | END_HEADERS, 1, [0x40])], COMPRESSION_ERROR),
+        (vec![Frame::new(HEADERS, END_STREAM | END_HEADERS, 1, [0x82, 0x80])], COMPRESSION_ERROR),
+        (vec![Frame::new(HEADERS, END_STREAM | END_HEADERS, 1, [0x82, 0x20])], COMPRESSION_ERROR),
+        (
+            vec![Frame::new(HEADERS, 0, 1, [0x40]), Frame::new(CONTINUATION, END_HEADERS, 1, "")],
+            COMPRESSION_ERROR,
+        ),
+        // What no client may send (section 8.4), whole or not.
+        (vec![get(), Frame::new(PUSH_PROMISE, 0, 1, [0, 0, 0, 2])], PROTOCOL_ERROR),
+        (vec![get(), Frame::new(PUSH_PROMISE, END_HEADERS, 1, [0, 0, 0, 2])], PROTOCOL_ERROR),
+    ] {
+        let mut peer = peer(&rig);
+        peer.send(&frames);
+        assert_eq!(peer.wait(GOAWAY).code(), code, "{frames:?}");
+        assert_eq!(peer.rest(), [], "{frames:?}");
+    }
+    // A client that does not begin with its settings (section 3.4).
+    let mut early = Peer { stream: rig.program.connect() };
+    early.stream.write_all(&[PREFACE, &Frame::new(PING, 0, 0, [0; 8]).bytes()].concat()).expect("it reads");
+    assert_eq!(early.wait(GOAWAY).code(), PROTOCOL_ERROR);
+    rig.until_idle();
+}
+
+#[test]
+fn a_closed_stream_is_an_ended_one() {
+    let rig = rig(&[]);
+    let mut peer = peer(&rig);
+    peer.send(&[Frame::get(1, "/")]);
+    assert!(peer.wait(DATA).ends_stream());
+    // These may have crossed its end (section 5.1).
+    peer.send(&[Frame::window(1, 1), Frame::reset(1, CANCEL), Frame::new(PRIORITY, 0, 1, [0, 0, 0, 0, 16])]);
+    peer.sync().send(&[Frame::get(1, "/")]);
+    assert_eq!(peer.wait(GOAWAY).code(), STREAM_CLOSED);
+    assert_eq!(rig.executed().len(), 1);
+}
+
+#[test]
+fn what_came_before_a_fault_is_taken_and_what_comes_behind_it_is_not() {
+    let rig = rig(&[]);
+    let mut peer = peer(&rig);
+    let fault = Frame::new(PING, 0, 0, "short");
+    peer.send(&[Frame::get(1, "/before"), fault, Frame::get(3, "/behind")]);
+    let told = peer.wait(GOAWAY);
+    assert_eq!((told.code(), &told.payload[..4]), (FRAME_SIZE_ERROR, &1_u32.to_be_bytes()[..]));
+    assert!(!rig.executed().iter().any(|line| line.contains("behind")));
+}
+
+#[test]
 fn pseudo_fields_and_framing_in_trailers_go_no_further() {
     let rig = rig(&[]);
     let target = path(&[Step::Body, send(OK)]);
+    let path_by_number: &[u8] = b"\x04\x06/other";
+    for fields in [&block(&[(":path", "/other")])[..], &block(&[(":unknown", "1")]), path_by_number] {
+        let mut peer = peer(&rig);
+        peer.send(&[Frame::post(1, &target, &[]), Frame::new(HEADERS, END_STREAM | END_HEADERS, 1, fields)]);
+        assert_eq!(peer.verdict(1).code(), PROTOCOL_ERROR);
+        rig.until_idle();
+    }
+    // One that the client stored on the connection before, the h2 library drops.
     let mut peer = peer(&rig);
-    peer.send(&[
-        Frame::post(1, &target, &[]),
-        Frame::new(HEADERS, END_STREAM | END_HEADERS, 1, block(&[(":path", "/other")])),
-    ]);
-    // The h2 library drops them, where section 8.1 wants the stream reset.
+    let stored = [&[0x82, 0x86, 0x41, 4][..], b"test", &[0x44, 6], b"/other"].concat();
+    peer.send(&[Frame::new(HEADERS, END_STREAM | END_HEADERS, 1, stored)]);
     assert_eq!(peer.verdict(1).status(), 200);
-    assert!(rig.ledger()[0].text().ends_with("\r\n\r\n0\r\n\r\n"), "{}", rig.ledger()[0].text());
+    let trailers = Frame::new(HEADERS, END_STREAM | END_HEADERS, 5, [0xbe]);
+    peer.send(&[Frame::post(5, &target, &[]), trailers]);
+    assert_eq!(peer.verdict(5).status(), 200);
+    let seen = rig.ledger().last().expect("it came").text();
+    assert!(seen.ends_with("\r\n\r\n0\r\n\r\n"), "{seen}");
     let fields = block(&[("content-length", "5"), ("host", "other"), ("x-checked", "1")]);
     peer.send(&[
-        Frame::post(3, &target, &[("trailer", "content-length, host, x-checked")]),
-        Frame::new(DATA, 0, 3, "body"),
-        Frame::new(HEADERS, END_STREAM | END_HEADERS, 3, fields),
+        Frame::post(7, &target, &[("trailer", "content-length, host, x-checked")]),
+        Frame::new(DATA, 0, 7, "body"),
+        Frame::new(HEADERS, END_STREAM | END_HEADERS, 7, fields),
     ]);
-    assert_eq!(peer.verdict(3).status(), 200);
+    assert_eq!(peer.verdict(7).status(), 200);
     let seen = rig.ledger().last().expect("it came").text().to_ascii_lowercase();
     let body = seen.rsplit("trailer: content-length, host, x-checked\r\n").next().unwrap_or_default();
     let (_, body) = body.split_once("\r\n\r\n").expect("a head");

@@ -2,6 +2,7 @@
 
 use crate::access::REASON;
 use crate::download::Download;
+use crate::http2::Unsound;
 use crate::options::Disclosure;
 use h2::Reason;
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
@@ -14,6 +15,8 @@ use supervisor::Unavailable;
 pub(crate) enum Error {
     /// The request breaks HTTP's rules, by these words.
     Malformed(&'static str),
+    /// The request breaks rules that are HTTP/2's own, by these words: its stream is reset (RFC 9113 section 8.1.1).
+    Unsound(&'static str),
     /// The body is longer than the limit.
     BodyTooLarge,
     /// The head did not arrive in time.
@@ -76,7 +79,7 @@ impl Error {
     /// Status, the reason's token, and a sentence for people.
     fn verdict(self) -> (StatusCode, &'static str, &'static str) {
         match self {
-            Self::Malformed(words) => (StatusCode::BAD_REQUEST, "malformed", words),
+            Self::Malformed(words) | Self::Unsound(words) => (StatusCode::BAD_REQUEST, "malformed", words),
             Self::BodyTooLarge => {
                 (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "The request body is longer than allowed.")
             }
@@ -171,6 +174,7 @@ impl Error {
     pub(crate) fn ends_connection(self) -> bool {
         match self {
             Self::Malformed(_)
+            | Self::Unsound(_)
             | Self::Coding
             | Self::HeaderTimeout
             | Self::TargetTooLong
@@ -237,7 +241,9 @@ impl Error {
         if let Some(seconds) = self.retry_after() {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if self == Self::Connect {
+        if let Self::Unsound(_) = self {
+            response.extensions_mut().insert(Unsound);
+        } else if self == Self::Connect {
             headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
         }
         if let Self::Reset(reason) = self {

@@ -3,16 +3,17 @@
 //! What a client may cost is bounded here: open requests, heads, bytes under way in both directions, and how often it
 //! may ask in vain. Of the known floods the h2 library ends those of frames by itself: empty and tiny DATA, CONTINUATION
 //! without end, resets of requests that nobody has seen yet, resets that the client provokes. It answers PING and SETTINGS
-//! one by one, and reads no further while an answer cannot be written.
+//! one by one, and reads no further while an answer cannot be written. What it makes too little of, `inspected` finds.
 
 mod frames;
 mod inflow;
+mod inspected;
 mod stream;
 mod stream_end;
 
 pub(crate) use frames::Frames;
 pub(crate) use inflow::Inflow;
-pub(crate) use stream::poll_room;
+pub(crate) use stream::{Unsound, poll_room};
 pub(crate) use stream_end::Handover;
 
 use crate::client::ClientStream;
@@ -23,6 +24,7 @@ use crate::{Limits, Timeouts};
 use bytes::Bytes;
 use h2::Reason;
 use h2::server::{Builder, Connection};
+use inspected::{Finding, Inspected};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
@@ -41,13 +43,14 @@ pub(crate) async fn serve(
     mut stage: watch::Receiver<Stage>,
 ) {
     let timeouts = &shard.options.timeouts;
+    let (stream, finding) = Inspected::new(stream);
     let begun = tokio::select! {
         begun = builder(&shard.options.limits).handshake(stream) => begun,
         () = too_late(timeouts.header, stage.clone()) => return,
     };
     // Who does not begin as HTTP/2 does has been told so.
     let Ok(connection) = begun else { return };
-    let mut conversation = Conversation::new(connection);
+    let mut conversation = Conversation::new(connection, finding);
     let mut draining = pin!(stage.wait_for(|stage| *stage > Stage::Serving));
     let mut alarm = pin!(sleep_until(Instant::now()));
     poll_fn(|cx| {
@@ -91,7 +94,8 @@ fn builder(limits: &Limits) -> Builder {
 
 /// A connection and the requests that are open on it.
 struct Conversation {
-    connection: Connection<ClientStream, Bytes>,
+    connection: Connection<Inspected, Bytes>,
+    finding: Finding,
     requests: JoinSet<Closed>,
     /// Requests so far.
     begun: u32,
@@ -124,9 +128,10 @@ enum Rest {
 }
 
 impl Conversation {
-    fn new(connection: Connection<ClientStream, Bytes>) -> Self {
+    fn new(connection: Connection<Inspected, Bytes>, finding: Finding) -> Self {
         Self {
             connection,
+            finding,
             requests: JoinSet::new(),
             begun: 0,
             tally: Tally::default(),
@@ -149,6 +154,10 @@ impl Conversation {
                     self.part_slowly();
                 }
                 self.requests.spawn(stream::serve(shard, origin, request, respond));
+            }
+            if let (Some(reason), Parting::Not | Parting::Slowly(_)) = (self.finding.reason(), self.parting) {
+                self.part_now(reason);
+                continue;
             }
             match self.requests.poll_join_next(cx) {
                 Poll::Ready(Some(closed)) => {
@@ -213,7 +222,7 @@ struct Tally {
 impl Tally {
     fn count(&mut self, closed: Closed) {
         self.all += 1;
-        self.reset += u64::from(closed == Closed::Reset);
+        self.reset += u64::from(closed != Closed::Answered);
     }
 
     fn is_abusive(&self) -> bool {

@@ -28,9 +28,13 @@ use tokio::sync::oneshot;
 pub(super) enum Closed {
     /// With its answer, whole or broken off.
     Answered,
-    /// By its client, before it was answered.
+    /// By its client, before it was answered, or because of what the client sent.
     Reset,
 }
+
+/// Marks an answer that is not sent: its request is malformed, and its stream is reset (RFC 9113 section 8.1.1).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unsound;
 
 /// Serves one request within its limits. When one passes, or the client resets it, it is dropped, and with it whatever a
 /// worker does for it.
@@ -81,6 +85,10 @@ async fn answer(
     if let Some(WorkersReset(reason)) = response.extensions_mut().remove() {
         respond.send_reset(reason);
         return Closed::Answered;
+    }
+    if response.extensions().get::<Unsound>().is_some() {
+        respond.send_reset(Reason::PROTOCOL_ERROR);
+        return Closed::Reset;
     }
     let (head, body) = split(response, &method);
     match kept {

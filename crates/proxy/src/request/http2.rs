@@ -22,6 +22,9 @@ pub(super) fn translate(parts: &mut Parts, limits: &Limits) -> Result<Option<Han
     check_fields(&parts.headers, limits)?;
     join_cookies(&mut parts.headers);
     let handshake = match (&parts.method, parts.extensions.remove::<Protocol>()) {
+        (&Method::CONNECT, None) if parts.uri.authority().is_none() => {
+            return Err(Error::Unsound("A CONNECT without :authority."));
+        }
         // It is refused, whatever else it says.
         (&Method::CONNECT, None) => return Ok(None),
         (&Method::CONNECT, Some(protocol)) if protocol.as_str().eq_ignore_ascii_case("websocket") => {
@@ -63,7 +66,7 @@ fn check_fields(headers: &HeaderMap, limits: &Limits) -> Result<(), Error> {
     for (name, value) in headers {
         let value = value.as_bytes();
         if value.first().is_some_and(is_space) || value.last().is_some_and(is_space) {
-            return Err(Error::Malformed("A field's value begins or ends with a space."));
+            return Err(Error::Unsound("A field's value begins or ends with a space."));
         }
         count += 1;
         crumbs += usize::from(*name == COOKIE);
@@ -74,7 +77,7 @@ fn check_fields(headers: &HeaderMap, limits: &Limits) -> Result<(), Error> {
         return Err(Error::HeadTooLarge);
     }
     if headers.get_all(CONTENT_LENGTH).iter().nth(1).is_some() {
-        return Err(Error::Malformed("More than one Content-Length."));
+        return Err(Error::Unsound("More than one Content-Length."));
     }
     Ok(())
 }
@@ -102,21 +105,31 @@ fn join_cookies(headers: &mut HeaderMap) {
 fn take_authority(parts: &mut Parts) -> Result<(), Error> {
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     if !path.starts_with('/') && path != "*" {
-        return Err(Error::Malformed("The path does not begin with a slash."));
+        return Err(Error::Unsound("The path does not begin with a slash."));
     }
     let Some(authority) = parts.uri.authority() else { return Ok(()) };
-    if parts
-        .headers
-        .get_all(HOST)
-        .iter()
-        .any(|host| !host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes()))
-    {
-        return Err(Error::Malformed("Host is not what :authority says."));
+    let same =
+        |host: &HeaderValue| is_same(host.as_bytes(), authority.as_str().as_bytes(), parts.uri.scheme());
+    if !parts.headers.get_all(HOST).iter().all(same) {
+        return Err(Error::Unsound("Host is not what :authority says."));
     }
     let host = HeaderValue::try_from(authority.as_str())
-        .map_err(|_| Error::Malformed("The :authority is not a host and port."))?;
-    let origin = Uri::try_from(path).map_err(|_| Error::Malformed("The target is not a path."))?;
+        .map_err(|_| Error::Unsound("The :authority is not a host and port."))?;
+    let origin = Uri::try_from(path).map_err(|_| Error::Unsound("The target is not a path."))?;
     parts.headers.insert(HOST, host);
     parts.uri = origin;
     Ok(())
+}
+
+/// Whether two authorities are one, for this scheme (RFC 3986 section 6.2.3).
+fn is_same<'a>(one: &'a [u8], other: &'a [u8], scheme: Option<&Scheme>) -> bool {
+    let port = match scheme.map(Scheme::as_str) {
+        Some("http") => &b":80"[..],
+        Some("https") => b":443",
+        _ => b"",
+    };
+    let bare = |authority: &'a [u8]| {
+        authority.strip_suffix(port).or(authority.strip_suffix(b":")).unwrap_or(authority)
+    };
+    bare(one).eq_ignore_ascii_case(bare(other))
 }

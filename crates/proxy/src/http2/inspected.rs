@@ -1,0 +1,96 @@
+//! A client's stream, with an eye on its frames.
+//!
+//! The h2 library tells some violations by another code than RFC 9113 asks for (a change that would have mended it was not
+//! taken: <https://github.com/hyperium/h2/pull/900>), waits for the rest of what is wrong already, or drops what makes a message
+//! malformed. Those are found here, in the bytes on their way to it: it never sees such a frame whole, and the connection ends
+//! with the code that is asked for. Violations of one stream end the connection too, as with the library (section 5.4.1 leaves
+//! the choice).
+
+mod block;
+mod inspector;
+
+use crate::client::ClientStream;
+use h2::Reason;
+use inspector::{Inspector, Violation};
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// A client's stream of which nothing is read behind a violation.
+pub(super) struct Inspected {
+    stream: ClientStream,
+    inspector: Inspector,
+    finding: Finding,
+}
+
+/// The violation that was found in a stream, if there is one. Clones tell of the same stream.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Finding(Arc<OnceLock<Reason>>);
+
+impl Finding {
+    /// What the connection has to end with.
+    pub(super) fn reason(&self) -> Option<Reason> {
+        self.0.get().copied()
+    }
+}
+
+impl Inspected {
+    pub(super) fn new(stream: ClientStream) -> (Self, Finding) {
+        let finding = Finding::default();
+        (Self { stream, inspector: Inspector::new(), finding: finding.clone() }, finding)
+    }
+}
+
+impl AsyncRead for Inspected {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.finding.reason().is_some() {
+            // Whoever reads looks at the finding next.
+            return Poll::Pending;
+        }
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut this.stream).poll_read(cx, buffer);
+        if let Err(Violation { sound, reason }) = this.inspector.inspect(&buffer.filled()[before..]) {
+            buffer.set_filled(before + sound);
+            // It is set once, because nothing is read after it.
+            let _ = this.finding.0.set(reason);
+            if sound == 0 {
+                // Nothing would be the end of the stream.
+                return Poll::Pending;
+            }
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Inspected {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
