@@ -43,6 +43,8 @@ needs_antifreeze() {
 
 # Starts antifreeze with these words and waits until it serves; sets $antifreeze, its process, and $port.
 start_antifreeze() {
+    # That of one before it says of that one that it serves.
+    rm -f "$work/log"
     TMPDIR=$work "$binary" run --listen 127.0.0.1:0 --admin off --log-format text "$@" >"$work/log" 2>&1 &
     antifreeze=$!
     pids+=("$antifreeze")
@@ -52,7 +54,7 @@ start_antifreeze() {
 
 # Waits until a log has a line, as long as its process runs.
 wait_for() {
-    until grep -q -- "$2" "$1"; do
+    until grep -qs -- "$2" "$1"; do
         kill -0 "$3" 2>/dev/null || { cat "$1" >&2; exit 1; }
         sleep 0.1
     done
@@ -61,4 +63,9 @@ wait_for() {
 # A port that is free now.
 free_port() {
     python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+# CPU time of a process and, for nginx, its children, in clock ticks.
+ticks() {
+    for pid in $1 $(pgrep -P "$1" -x nginx || true); do awk '{ print $14 + $15 }' "/proc/$pid/stat"; done | awk '{ sum += $1 } END { print sum }'
 }
