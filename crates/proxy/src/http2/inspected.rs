@@ -4,10 +4,11 @@
 //! taken: <https://github.com/hyperium/h2/pull/900>), waits for the rest of what is wrong already, or drops what makes a message
 //! malformed. Those are found here, in the bytes on their way to it: it never sees such a frame whole, and the connection ends
 //! with the code that is asked for. Violations of one stream end the connection too, as with the library (section 5.4.1 leaves
-//! the choice).
+//! the choice). So do floods of frames that ask for nothing, each of which costs its sender less than its receiver.
 
 mod block;
 mod inspector;
+mod patience;
 
 use crate::client::ClientStream;
 use h2::Reason;
@@ -43,6 +44,14 @@ impl Inspected {
     }
 }
 
+impl Inspected {
+    fn note_written(&mut self, written: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(bytes)) = written {
+            self.inspector.note_written(*bytes);
+        }
+    }
+}
+
 impl AsyncRead for Inspected {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -71,7 +80,9 @@ impl AsyncRead for Inspected {
 
 impl AsyncWrite for Inspected {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.note_written(&polled);
+        polled
     }
 
     fn poll_write_vectored(
@@ -79,7 +90,9 @@ impl AsyncWrite for Inspected {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.note_written(&polled);
+        polled
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -1,6 +1,7 @@
 //! Frame after frame of what a client sends, as far as its violations show without decoding it.
 
 use super::block::{Block, Section};
+use super::patience::Patience;
 use h2::Reason;
 
 /// Reads a client's bytes in pieces of any size, from the preface on.
@@ -12,6 +13,7 @@ pub(super) struct Inspector {
     /// The stream that was opened last.
     newest: u32,
     ended: Ended,
+    patience: Patience,
 }
 
 /// What the next byte belongs to.
@@ -74,7 +76,13 @@ impl Inspector {
             block: None,
             newest: 0,
             ended: Ended { streams: [u32::MAX; REMEMBERED], oldest: 0 },
+            patience: Patience::new(),
         }
+    }
+
+    /// So much was written to the client at once.
+    pub(super) fn note_written(&mut self, bytes: usize) {
+        self.patience.earn_by_bytes(bytes);
     }
 
     /// Looks at the next bytes.
@@ -158,6 +166,11 @@ impl Inspector {
             PUSH_PROMISE => return Err(Reason::PROTOCOL_ERROR),
             _ => {}
         }
+        match head.kind {
+            // Of these there are limits of other kinds.
+            DATA | HEADERS | CONTINUATION | RST_STREAM => {}
+            _ => self.patience.spend()?,
+        }
         if head.kind == RST_STREAM || (matches!(head.kind, DATA | HEADERS) && head.has(END_STREAM)) {
             self.ended.add(head.stream);
         }
@@ -166,6 +179,7 @@ impl Inspector {
             HEADERS => {
                 let section = if head.stream > self.newest { Section::Head } else { Section::Trailers };
                 self.newest = self.newest.max(head.stream);
+                self.patience.earn_by_request();
                 self.block = Some(Block::new(section));
                 Place::Fragment(head.fragment())
             }
