@@ -1,4 +1,5 @@
-"""The worker of these commands: echoes WebSocket messages, answers /large with 2 MiB, reads bodies and says accepted, or ok."""
+"""The worker of these commands: echoes WebSocket messages, answers /large with 2 MiB and /hold never, reads bodies and says
+accepted, or ok."""
 
 
 async def app(scope, receive, send):
@@ -7,6 +8,10 @@ async def app(scope, receive, send):
     elif scope["type"] == "http":
         while (await receive()).get("more_body"):
             pass
+        if scope["path"] == "/hold":
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            return
         if scope["path"] == "/large":
             pieces, piece = 32, PIECE
         else:

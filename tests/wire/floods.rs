@@ -3,7 +3,7 @@
 
 use crate::wire::frames::*;
 use crate::wire::rig::Rig;
-use crate::wire::script::{Step, path, send};
+use crate::wire::script::{Step, gate, path, send};
 use std::io::ErrorKind;
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -118,7 +118,7 @@ fn bytes_one_by_one_that_no_worker_takes_are_cut() {
 }
 
 #[test]
-fn frames_that_ask_for_nothing_cost_nothing() {
+fn frames_that_ask_for_nothing_end_the_connection() {
     let rig = rig();
     let target = path(&[Step::Hang]);
     let floods: [fn(u32) -> Frame; 6] = [
@@ -130,10 +130,11 @@ fn frames_that_ask_for_nothing_cost_nothing() {
         |_| Frame::new(0xfa, 0, 0, "unknown"),
     ];
     for frame in floods {
-        under_attack(&rig, 1, |peer| {
+        let fate = under_attack(&rig, 1, |peer| {
             peer.send(&[Frame::get(1, &target)]);
             flood(peer, 500_000, |number| vec![frame(number)])
         });
+        assert!(matches!(fate, Fate::Cut(None | Some(ENHANCE_YOUR_CALM))), "{fate:?}");
     }
     // Fields without name and value.
     let empty = [&request("GET", "/", &[])[..], &[0, 0, 0].repeat(1_000)].concat();
@@ -180,6 +181,59 @@ fn small_heads_that_unpack_to_large_ones_are_bounded_by_what_they_unpack_to() {
 }
 
 #[test]
+fn frames_beside_what_they_are_for_are_taken_however_many() {
+    let rig = rig();
+    let mut peer = Peer::new(rig.program.connect());
+    let long =
+        [send("HTTP/1.1 200 OK\r\nContent-Length: 2000000\r\n\r\n"), Step::Repeat(2_000, vec![b'x'; 1000])];
+    peer.send(&[Frame::get(1, &path(&long))]);
+    // A client that makes room for each frame of data in both windows, and measures its way.
+    let mut received = 0;
+    while received < 2_000_000 {
+        let data = peer.wait(DATA);
+        received += data.payload.len();
+        let room = u32::try_from(data.payload.len()).expect("a frame is short");
+        peer.send(&[Frame::window(0, room), Frame::window(1, room), Frame::new(PING, 0, 0, *b"whatever")]);
+    }
+    // And one that tells how urgent each request is.
+    for number in 1..=500 {
+        let stream = 2 * number + 1;
+        let priority = Frame::new(PRIORITY, 0, stream, [0, 0, 0, 0, 16]);
+        peer.send(&[Frame::get(stream, "/"), priority.clone(), priority, Frame::window(0, 1_000)]);
+        assert_eq!(peer.verdict(stream).status(), 200);
+    }
+}
+
+#[test]
+fn heads_beyond_what_a_connection_has_room_for_are_refused_and_may_come_again() {
+    let rig = rig();
+    let mut peer = Peer::new(rig.program.connect());
+    let waits = path(&[gate("go"), send(OK)]);
+    let long = request("GET", &waits, &[("x-long", &"x".repeat(15_000))]);
+    let get = |stream| Frame::new(HEADERS, END_STREAM | END_HEADERS, stream, &long);
+    // Room for two MiB of them.
+    peer.send(&(0..100).map(|number| get(2 * number + 1)).collect::<Vec<_>>());
+    rig.until_held(100);
+    drop(peer);
+    rig.until_idle();
+    let mut peer = Peer::new(rig.program.connect());
+    let stored = [&[0x40][..], &block(&[("x-bomb", &"x".repeat(3_000))])[1..]].concat();
+    let first = [&request("GET", "/", &[])[..], &stored].concat();
+    peer.send(&[Frame::new(HEADERS, END_STREAM | END_HEADERS, 1, first)]);
+    assert_eq!(peer.verdict(1).status(), 200);
+    let bomb = [&request("GET", &waits, &[])[..], &[0xbe; 20]].concat();
+    let get = |stream| Frame::new(HEADERS, END_STREAM | END_HEADERS, stream, &bomb);
+    peer.send(&(1..=60).map(|number| get(2 * number + 1)).collect::<Vec<_>>());
+    let refused: Vec<_> = std::iter::repeat_with(|| peer.wait(RST_STREAM)).take(20).collect();
+    assert!(refused.iter().all(|frame| frame.code() == REFUSED_STREAM), "{refused:?}");
+    rig.open("go");
+    assert_eq!(peer.verdict(3).status(), 200);
+    rig.until_idle();
+    peer.sync().send(&[get(201)]);
+    assert_eq!(peer.verdict(201).status(), 200);
+}
+
+#[test]
 fn answers_that_nobody_takes_wait_where_they_are() {
     let rig = rig();
     let long = [
@@ -192,7 +246,7 @@ fn answers_that_nobody_takes_wait_where_they_are() {
     for windows in [&[][..], &all] {
         under_attack(&rig, 10, |peer| {
             peer.send(windows);
-            peer.send(&(0..60).map(|number| Frame::get(2 * number + 1, &target)).collect::<Vec<_>>());
+            peer.send(&(0..100).map(|number| Frame::get(2 * number + 1, &target)).collect::<Vec<_>>());
             let begun = std::iter::from_fn(|| peer.next()).find(|frame| frame.kind == HEADERS);
             assert_eq!(begun.map(|frame| frame.status()), Some(200));
             Fate::Endured
@@ -276,8 +330,8 @@ const BATCH: u32 = 1_000;
 /// The limit of requests that a connection may have open.
 const STREAMS: u64 = 100;
 
-/// KiB: a hundred heads of 64 KiB, and as they are written to workers.
-const MOST_OF_A_CONNECTION: u64 = 12 * 1024;
+/// KiB, of a hundred requests.
+const MOST_OF_A_CONNECTION: u64 = 8 * 1024;
 
 /// A flag of DATA (section 6.1).
 const PADDED: u8 = 8;

@@ -5,6 +5,7 @@ use crate::clients::Full;
 use crate::deliver::{Answered, deliver};
 use crate::download::Download;
 use crate::error::Error;
+use crate::http2;
 use crate::origin::Origin;
 use crate::redirect::{self, REDIRECT};
 use crate::reply::Reply;
@@ -160,6 +161,9 @@ fn answer(
     }
     if parts.version == Version::HTTP_10 {
         watch.end_with_connection();
+    }
+    if let (Version::HTTP_2, Reply::Http1(_, upstream)) = (wishes.version, &reply) {
+        upstream.meter.read_in_pieces(http2::PIECE);
     }
     let backend = Arc::clone(&destination.backend);
     let mut download = Download::from_worker(reply, lease, backend, Arc::clone(watch));

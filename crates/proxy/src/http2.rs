@@ -3,17 +3,21 @@
 //! What a client may cost is bounded here: open requests, heads, bytes under way in both directions, and how often it
 //! may ask in vain. Of the known floods the h2 library ends those of frames by itself: empty and tiny DATA, CONTINUATION
 //! without end, resets of requests that nobody has seen yet, resets that the client provokes. It answers PING and SETTINGS
-//! one by one, and reads no further while an answer cannot be written. What it makes too little of, `inspected` finds.
+//! one by one, and reads no further while an answer cannot be written. What it makes too little of, `inspected` finds; what it
+//! would keep too much of, `stock` and `outflow` bound.
 
 mod frames;
 mod inflow;
 mod inspected;
+mod outflow;
+mod stock;
 mod stream;
 mod stream_end;
 
 pub(crate) use frames::Frames;
 pub(crate) use inflow::Inflow;
-pub(crate) use stream::{Unsound, poll_room};
+pub(crate) use outflow::poll_room;
+pub(crate) use stream::Unsound;
 pub(crate) use stream_end::Handover;
 
 use crate::client::ClientStream;
@@ -21,15 +25,16 @@ use crate::origin::Origin;
 use crate::server::{Stage, too_late};
 use crate::shard::Shard;
 use crate::{Limits, Timeouts};
-use bytes::Bytes;
 use h2::Reason;
 use h2::server::{Builder, Connection};
 use inspected::{Finding, Inspected};
+use outflow::Piece;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
+use stock::{Portion, Stock};
 use stream::Closed;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -42,15 +47,15 @@ pub(crate) async fn serve(
     origin: Arc<Origin>,
     mut stage: watch::Receiver<Stage>,
 ) {
-    let timeouts = &shard.options.timeouts;
+    let (timeouts, limits) = (&shard.options.timeouts, &shard.options.limits);
     let (stream, finding) = Inspected::new(stream);
     let begun = tokio::select! {
-        begun = builder(&shard.options.limits).handshake(stream) => begun,
+        begun = builder(limits).handshake(stream) => begun,
         () = too_late(timeouts.header, stage.clone()) => return,
     };
     // Who does not begin as HTTP/2 does has been told so.
     let Ok(connection) = begun else { return };
-    let mut conversation = Conversation::new(connection, finding);
+    let mut conversation = Conversation::new(connection, finding, Stock::new(limits));
     let mut draining = pin!(stage.wait_for(|stage| *stage > Stage::Serving));
     let mut alarm = pin!(sleep_until(Instant::now()));
     poll_fn(|cx| {
@@ -94,8 +99,9 @@ fn builder(limits: &Limits) -> Builder {
 
 /// A connection and the requests that are open on it.
 struct Conversation {
-    connection: Connection<Inspected, Bytes>,
+    connection: Connection<Inspected, Piece>,
     finding: Finding,
+    stock: Stock,
     requests: JoinSet<Closed>,
     /// Requests so far.
     begun: u32,
@@ -128,10 +134,11 @@ enum Rest {
 }
 
 impl Conversation {
-    fn new(connection: Connection<Inspected, Bytes>, finding: Finding) -> Self {
+    fn new(connection: Connection<Inspected, Piece>, finding: Finding, stock: Stock) -> Self {
         Self {
             connection,
             finding,
+            stock,
             requests: JoinSet::new(),
             begun: 0,
             tally: Tally::default(),
@@ -145,7 +152,12 @@ impl Conversation {
         loop {
             while let Poll::Ready(accepted) = self.connection.poll_accept(cx) {
                 // Errors were told to the client already.
-                let Some(Ok((request, respond))) = accepted else { return Poll::Ready(()) };
+                let Some(Ok((request, mut respond))) = accepted else { return Poll::Ready(()) };
+                let Some(portion) = self.stock.portion(&request) else {
+                    respond.send_reset(Reason::REFUSED_STREAM);
+                    self.count(Closed::Reset);
+                    continue;
+                };
                 let (shard, origin) = (Arc::clone(shard), Arc::clone(origin));
                 self.begun = self.begun.saturating_add(1);
                 if shard.options.limits.connection_requests.is_some_and(|most| self.begun >= most)
@@ -153,7 +165,7 @@ impl Conversation {
                 {
                     self.part_slowly();
                 }
-                self.requests.spawn(stream::serve(shard, origin, request, respond));
+                self.requests.spawn(stream::serve(shard, origin, request, respond, portion));
             }
             if let (Some(reason), Parting::Not | Parting::Slowly(_)) = (self.finding.reason(), self.parting) {
                 self.part_now(reason);
@@ -162,10 +174,7 @@ impl Conversation {
             match self.requests.poll_join_next(cx) {
                 Poll::Ready(Some(closed)) => {
                     // A panic has been reported already.
-                    self.tally.count(closed.unwrap_or(Closed::Answered));
-                    if self.tally.is_abusive() {
-                        self.part_now(Reason::ENHANCE_YOUR_CALM);
-                    }
+                    self.count(closed.unwrap_or(Closed::Answered));
                 }
                 Poll::Ready(None) | Poll::Pending => break,
             }
@@ -193,6 +202,13 @@ impl Conversation {
             }
             (Parting::Not, Rest::First(since)) => after(since, timeouts.header),
             (Parting::Not, Rest::Idle(since)) => after(since, timeouts.keep_alive),
+        }
+    }
+
+    fn count(&mut self, closed: Closed) {
+        self.tally.count(closed);
+        if self.tally.is_abusive() {
+            self.part_now(Reason::ENHANCE_YOUR_CALM);
         }
     }
 
@@ -230,6 +246,9 @@ impl Tally {
     }
 }
 
+/// Bytes of an answer that are read from its worker at once: of each of many, one such piece waits outside the stock.
+pub(crate) const PIECE: usize = 32 * 1024;
+
 /// What each field counts for beside its bytes (RFC 9113 section 6.5.2).
 const FIELD_OVERHEAD: u32 = 32;
 
@@ -239,7 +258,7 @@ const STREAM_WINDOW: u32 = 256 * 1024;
 /// The same for all bodies of a connection.
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
 
-/// Bytes of one answer that wait for their turn on the connection.
+/// Bytes of one answer that wait for their turn on the connection, within what all may (`stock`).
 const SEND_BUFFER: usize = 64 * 1024;
 
 /// What frames of bodies below 256 bytes may lack of that until somebody takes them. The h2 library would cut off 4,000

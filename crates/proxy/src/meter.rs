@@ -1,5 +1,5 @@
-//! A worker's stream, with two things that hyper leaves open: how much may come before an answer, and an answer that is
-//! there although the worker takes no more of the request.
+//! A worker's stream, with three things that hyper leaves open: how much may come before an answer, how much of an answer is
+//! read at once, and an answer that is there although the worker takes no more of the request.
 
 use std::io;
 use std::pin::Pin;
@@ -21,6 +21,8 @@ pub(crate) struct Metered {
 pub(crate) struct Meter {
     /// Bytes that may come.
     allowance: AtomicUsize,
+    /// Bytes that are read at once.
+    mouthful: AtomicUsize,
     /// Whether the worker stopped reading.
     deaf: AtomicBool,
 }
@@ -30,6 +32,13 @@ impl Meter {
     /// (1xx) as come.
     pub(crate) fn await_head(&self, longest: usize) {
         self.allowance.store(longest, Ordering::Relaxed);
+        self.mouthful.store(UNLIMITED, Ordering::Relaxed);
+    }
+
+    /// The rest of the answer is read in pieces of this size, whatever room hyper offers: what is read has to be kept until
+    /// its client takes it.
+    pub(crate) fn read_in_pieces(&self, bytes: usize) {
+        self.mouthful.store(bytes, Ordering::Relaxed);
     }
 
     /// The head is whole, and the rest as long as it may be.
@@ -59,7 +68,11 @@ const UNLIMITED: usize = usize::MAX;
 
 impl Metered {
     pub(crate) fn new(stream: Stream) -> (Self, Arc<Meter>) {
-        let meter = Meter { allowance: AtomicUsize::new(UNLIMITED), deaf: AtomicBool::new(false) };
+        let meter = Meter {
+            allowance: AtomicUsize::new(UNLIMITED),
+            mouthful: AtomicUsize::new(UNLIMITED),
+            deaf: AtomicBool::new(false),
+        };
         let meter = Arc::new(meter);
         (Self { stream, meter: Arc::clone(&meter) }, meter)
     }
@@ -90,6 +103,14 @@ impl AsyncRead for Metered {
     ) -> Poll<io::Result<()>> {
         if self.meter.is_spent() {
             return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+        }
+        let mouthful = self.meter.mouthful.load(Ordering::Relaxed);
+        if buffer.remaining() > mouthful {
+            let mut piece = ReadBuf::new(buffer.initialize_unfilled_to(mouthful));
+            let polled = Pin::new(&mut self.stream).poll_read(cx, &mut piece);
+            let count = piece.filled().len();
+            buffer.advance(count);
+            return polled;
         }
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);

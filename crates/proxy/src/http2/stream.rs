@@ -1,6 +1,8 @@
 //! One request of a connection, from its head to the last byte of its answer.
 
+use super::Portion;
 use super::inflow::{Inflow, Rest};
+use super::outflow::{Outflow, Piece};
 use super::stream_end::{Handover, Pledge};
 use crate::download::Download;
 use crate::error::WorkersReset;
@@ -9,9 +11,8 @@ use crate::origin::Origin;
 use crate::shard::Shard;
 use crate::upload::ClientBody;
 use crate::watch::{Alarm, Phase, Watch};
-use bytes::Bytes;
 use h2::server::SendResponse;
-use h2::{Reason, RecvStream, SendStream};
+use h2::{Reason, RecvStream};
 use http::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body as _;
@@ -19,7 +20,7 @@ use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Poll, ready};
 use std::time::SystemTime;
 use tokio::sync::oneshot;
 
@@ -42,11 +43,12 @@ pub(super) async fn serve(
     shard: Arc<Shard>,
     origin: Arc<Origin>,
     request: Request<RecvStream>,
-    respond: SendResponse<Bytes>,
+    respond: SendResponse<Piece>,
+    portion: Portion,
 ) -> Closed {
     let watch = Arc::new(Watch::new(Arc::clone(&shard.timeouts)));
     let mut alarm = Alarm::new(&watch);
-    let mut answered = pin!(answer(shard, Arc::clone(&watch), origin, request, respond));
+    let mut answered = pin!(answer(shard, Arc::clone(&watch), origin, request, respond, portion));
     poll_fn(|cx| {
         watch.tick();
         loop {
@@ -66,7 +68,8 @@ async fn answer(
     watch: Arc<Watch>,
     origin: Arc<Origin>,
     request: Request<RecvStream>,
-    mut respond: SendResponse<Bytes>,
+    mut respond: SendResponse<Piece>,
+    portion: Portion,
 ) -> Closed {
     let (mut parts, stream) = request.into_parts();
     let method = parts.method.clone();
@@ -95,12 +98,12 @@ async fn answer(
         Kept::Tunnel(pledge, stream) if head.status().is_success() => {
             let Ok(send) = respond.send_response(head, false) else { return Closed::Reset };
             watch.enter(Phase::Tunnel);
-            pledge.fulfil(send, stream).await;
+            pledge.fulfil(Outflow::new(send, portion.answers), stream).await;
             Closed::Answered
         }
-        Kept::Tunnel(..) => send(&mut respond, head, body, &watch).await,
+        Kept::Tunnel(..) => send(&mut respond, head, body, portion, &watch).await,
         Kept::Body(mut rest) => {
-            let closed = send(&mut respond, head, body, &watch).await;
+            let closed = send(&mut respond, head, body, portion, &watch).await;
             if let (Closed::Answered, Ok(rest)) = (closed, rest.try_recv()) {
                 watch.enter(Phase::Tunnel);
                 rest.discard().await;
@@ -121,7 +124,7 @@ enum Kept {
 /// What is served, or nothing if the client resets its request before.
 async fn unless_reset<T>(
     served: impl Future<Output = Result<T, Infallible>>,
-    respond: &mut SendResponse<Bytes>,
+    respond: &mut SendResponse<Piece>,
 ) -> Option<T> {
     let mut served = pin!(served);
     poll_fn(|cx| match served.as_mut().poll(cx) {
@@ -162,26 +165,25 @@ fn today() -> HeaderValue {
 
 /// Sends an answer to its end.
 async fn send(
-    respond: &mut SendResponse<Bytes>,
+    respond: &mut SendResponse<Piece>,
     head: Response<()>,
     body: Option<Download>,
+    portion: Portion,
     watch: &Watch,
 ) -> Closed {
     match (respond.send_response(head, body.is_none()), body) {
-        (Ok(stream), Some(body)) => pass_on(body, stream, watch).await.unwrap_or(Closed::Reset),
+        (Ok(stream), Some(body)) => {
+            pass_on(body, Outflow::new(stream, portion.answers), watch).await.unwrap_or(Closed::Reset)
+        }
         (Ok(_), None) => Closed::Answered,
         (Err(_), _) => Closed::Reset,
     }
 }
 
 /// Sends a body as fast as the client takes it.
-async fn pass_on(
-    mut body: Download,
-    mut stream: SendStream<Bytes>,
-    watch: &Watch,
-) -> Result<Closed, h2::Error> {
+async fn pass_on(mut body: Download, mut outflow: Outflow, watch: &Watch) -> Result<Closed, h2::Error> {
     loop {
-        let frame = poll_fn(|cx| match stream.poll_reset(cx) {
+        let frame = poll_fn(|cx| match outflow.poll_reset(cx) {
             Poll::Ready(reset) => Poll::Ready(Err(reset)),
             Poll::Pending => Pin::new(&mut body).poll_frame(cx).map(Ok),
         });
@@ -189,11 +191,11 @@ async fn pass_on(
             Ok(Some(Ok(frame))) => frame,
             Ok(Some(Err(broken))) => {
                 // It is not to look whole.
-                stream.send_reset(broken.as_reset());
+                outflow.reset(broken.as_reset());
                 return Ok(Closed::Answered);
             }
             Ok(None) => {
-                stream.send_data(Bytes::new(), true)?;
+                outflow.end()?;
                 return Ok(Closed::Answered);
             }
             Err(_) => return Ok(Closed::Reset),
@@ -201,47 +203,22 @@ async fn pass_on(
         match frame.into_data() {
             Ok(mut data) => {
                 while !data.is_empty() {
-                    let room = poll_fn(|cx| poll_room(&mut stream, cx, data.len())).await?;
-                    let piece = data.split_to(room.min(data.len()));
-                    let is_last = data.is_empty() && body.is_end_stream();
-                    stream.send_data(piece, is_last)?;
+                    let room = poll_fn(|cx| outflow.poll_room(cx, data.len())).await?;
+                    let piece = data.split_to(room.bytes());
                     watch.enter(Phase::Download);
-                    if is_last {
+                    if data.is_empty() && body.is_end_stream() {
+                        outflow.send_last(piece, room)?;
                         return Ok(Closed::Answered);
                     }
+                    outflow.send(piece, room)?;
                 }
             }
             Err(frame) => {
                 if let Ok(trailers) = frame.into_trailers() {
-                    stream.send_trailers(trailers)?;
+                    outflow.end_with(trailers)?;
                     return Ok(Closed::Answered);
                 }
             }
         }
     }
 }
-
-/// How many of these bytes the other side, and our share of the connection, have room for.
-pub(crate) fn poll_room(
-    send: &mut SendStream<Bytes>,
-    cx: &mut Context<'_>,
-    bytes: usize,
-) -> Poll<Result<usize, h2::Error>> {
-    // No more than a frame at a time, so that each of many answers gets its turn.
-    send.reserve_capacity(bytes.min(FRAME));
-    loop {
-        if send.capacity() > 0 {
-            return Poll::Ready(Ok(send.capacity()));
-        }
-        match ready!(send.poll_capacity(cx)) {
-            Some(room) => {
-                room?;
-            }
-            // The other side reset it.
-            None => return Poll::Ready(Err(Reason::CANCEL.into())),
-        }
-    }
-}
-
-/// The longest frame that everybody takes (RFC 9113 section 4.2).
-const FRAME: usize = 16 * 1024;

@@ -1,7 +1,8 @@
 //! A stream as the client's end of a tunnel (RFC 8441 section 5).
 
+use super::outflow::Outflow;
 use bytes::{Buf, Bytes};
-use h2::{RecvStream, SendStream};
+use h2::RecvStream;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +13,7 @@ use tokio::sync::oneshot;
 /// The bytes of one stream. Its `END_STREAM` is their orderly end, as FIN is that of a connection; a reset is an error,
 /// and whoever drops this before its end resets the stream (CANCEL).
 pub(crate) struct StreamEnd {
-    send: SendStream<Bytes>,
+    outflow: Outflow,
     receive: RecvStream,
     /// Received, and not read yet.
     ahead: Bytes,
@@ -21,9 +22,9 @@ pub(crate) struct StreamEnd {
 }
 
 impl StreamEnd {
-    fn new(send: SendStream<Bytes>, receive: RecvStream) -> (Self, oneshot::Receiver<()>) {
+    fn new(outflow: Outflow, receive: RecvStream) -> (Self, oneshot::Receiver<()>) {
         let (open, closed) = oneshot::channel();
-        (Self { send, receive, ahead: Bytes::new(), _open: open }, closed)
+        (Self { outflow, receive, ahead: Bytes::new(), _open: open }, closed)
     }
 }
 
@@ -51,9 +52,9 @@ impl AsyncRead for StreamEnd {
 
 impl AsyncWrite for StreamEnd {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let room = ready!(super::stream::poll_room(&mut self.send, cx, bytes.len())).map_err(reset)?;
-        let count = room.min(bytes.len());
-        self.send.send_data(Bytes::copy_from_slice(&bytes[..count]), false).map_err(reset)?;
+        let room = ready!(self.outflow.poll_room(cx, bytes.len())).map_err(reset)?;
+        let count = room.bytes();
+        self.outflow.send(Bytes::copy_from_slice(&bytes[..count]), room).map_err(reset)?;
         Poll::Ready(Ok(count))
     }
 
@@ -63,7 +64,7 @@ impl AsyncWrite for StreamEnd {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.send.send_data(Bytes::new(), true).map_err(reset))
+        Poll::Ready(self.outflow.end().map_err(reset))
     }
 }
 
@@ -93,8 +94,8 @@ impl Handover {
 
 impl Pledge {
     /// Leaves the stream to the tunnel, and waits for that one's end.
-    pub(super) async fn fulfil(self, send: SendStream<Bytes>, receive: RecvStream) {
-        let (end, closed) = StreamEnd::new(send, receive);
+    pub(super) async fn fulfil(self, outflow: Outflow, receive: RecvStream) {
+        let (end, closed) = StreamEnd::new(outflow, receive);
         if self.0.send(end).is_ok() {
             // It is never sent anything, but dropped.
             let _ = closed.await;
