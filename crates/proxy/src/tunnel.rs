@@ -81,12 +81,21 @@ async fn carry_both_ways(
     // Even an empty one holds the buffer that the answer's head was read into.
     drop(early);
     let clock = Clock { began: Instant::now(), last: AtomicU64::new(0) };
-    let both = async {
-        tokio::try_join!(
-            pump(&mut from_client, &mut to_worker, &clock),
-            pump(&mut from_worker, &mut to_client, &clock)
-        )
+    let upward = async {
+        match pump(&mut from_client, &mut to_worker, &clock).await {
+            // A worker that has closed takes nothing more, but what it said before is still on its way; how that ends,
+            // the other direction knows.
+            Ok(()) | Err(Broken::Sink(_)) => Ok(()),
+            Err(Broken::Source(error)) => Err(error),
+        }
     };
+    let downward = async {
+        match pump(&mut from_worker, &mut to_client, &clock).await {
+            Ok(()) => Ok(()),
+            Err(Broken::Sink(error) | Broken::Source(error)) => Err(error),
+        }
+    };
+    let both = async { tokio::try_join!(upward, downward) };
     tokio::select! {
         ended = both => ended.map(|_| ()),
         () = clock.silence(idle) => Err(io::ErrorKind::TimedOut.into()),
@@ -98,7 +107,7 @@ async fn pump(
     from: &mut (impl AsyncRead + Unpin),
     to: &mut (impl AsyncWrite + Unpin),
     clock: &Clock,
-) -> io::Result<()> {
+) -> Result<(), Broken> {
     let mut flow = Flow::Reading;
     poll_fn(|cx| flow.poll(cx, from, to, clock)).await
 }
@@ -120,39 +129,58 @@ impl Flow {
         from: &mut (impl AsyncRead + Unpin),
         to: &mut (impl AsyncWrite + Unpin),
         clock: &Clock,
-    ) -> Poll<io::Result<()>> {
+    ) -> Poll<Result<(), Broken>> {
         loop {
             *self = match self {
                 Self::Reading => {
                     let mut space = [MaybeUninit::uninit(); BUFFER];
                     let mut buffer = ReadBuf::uninit(&mut space);
-                    ready!(Pin::new(&mut *from).poll_read(cx, &mut buffer))?;
+                    ready!(Pin::new(&mut *from).poll_read(cx, &mut buffer)).map_err(Broken::Source)?;
                     if buffer.filled().is_empty() {
                         Self::Ending
                     } else {
                         clock.tick();
                         match Pin::new(&mut *to).poll_write(cx, buffer.filled()) {
-                            Poll::Ready(written) => match buffer.filled().split_at(written?) {
-                                ([], _) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                                (_, []) => Self::Flushing,
-                                (_, rest) => Self::Writing(rest.to_vec()),
-                            },
+                            Poll::Ready(written) => {
+                                match buffer.filled().split_at(written.map_err(Broken::Sink)?) {
+                                    ([], _) => return Poll::Ready(Err(Broken::full())),
+                                    (_, []) => Self::Flushing,
+                                    (_, rest) => Self::Writing(rest.to_vec()),
+                                }
+                            }
                             Poll::Pending => Self::Writing(buffer.filled().to_vec()),
                         }
                     }
                 }
-                Self::Writing(rest) => match ready!(Pin::new(&mut *to).poll_write(cx, rest))? {
-                    0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                    all if all == rest.len() => Self::Flushing,
-                    some => Self::Writing(rest.split_off(some)),
-                },
+                Self::Writing(rest) => {
+                    match ready!(Pin::new(&mut *to).poll_write(cx, rest)).map_err(Broken::Sink)? {
+                        0 => return Poll::Ready(Err(Broken::full())),
+                        all if all == rest.len() => Self::Flushing,
+                        some => Self::Writing(rest.split_off(some)),
+                    }
+                }
                 Self::Flushing => {
-                    ready!(Pin::new(&mut *to).poll_flush(cx))?;
+                    ready!(Pin::new(&mut *to).poll_flush(cx)).map_err(Broken::Sink)?;
                     Self::Reading
                 }
-                Self::Ending => return Pin::new(&mut *to).poll_shutdown(cx),
+                Self::Ending => return Pin::new(&mut *to).poll_shutdown(cx).map_err(Broken::Sink),
             }
         }
+    }
+}
+
+/// Which end of a direction failed.
+enum Broken {
+    /// Nothing more can be read.
+    Source(io::Error),
+    /// Nothing more can be written.
+    Sink(io::Error),
+}
+
+impl Broken {
+    /// Of a sink that takes no byte.
+    fn full() -> Self {
+        Self::Sink(io::ErrorKind::WriteZero.into())
     }
 }
 
