@@ -11,4 +11,5 @@ static ALLOCATOR: Jemalloc = Jemalloc;
 /// (`_RJEM_MALLOC_CONF`) counts for more (jemalloc(3), TUNING).
 // SAFETY: jemalloc reads the first word, which is the address of a text that a zero ends. Nothing else has this name.
 #[unsafe(export_name = "_rjem_malloc_conf")]
-static SETTINGS: &[u8] = b"background_thread:true,max_background_threads:1,dirty_decay_ms:1000,muzzy_decay_ms:0\0";
+static SETTINGS: &[u8] =
+    b"background_thread:true,max_background_threads:1,dirty_decay_ms:1000,muzzy_decay_ms:0\0";
