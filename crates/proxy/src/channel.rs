@@ -7,6 +7,7 @@
 //! One channel a worker would do for most; a connection a request, as in HTTP/1.1, would cost each call of gRPC a
 //! handshake or an idle connection of its own, and tell nothing more: probes do not go by channels.
 
+use crate::meter::Metered;
 use bytes::Bytes;
 use h2::SendStream;
 use h2::client::{Builder, ResponseFuture, SendRequest};
@@ -212,14 +213,15 @@ impl Channel {
 }
 
 /// A connection that nobody drives yet.
-pub(crate) type Opened = (SendRequest<Bytes>, h2::client::Connection<supervisor::Stream, Bytes>);
+pub(crate) type Opened = (SendRequest<Bytes>, h2::client::Connection<Metered, Bytes>);
 
 /// Opens a connection.
 ///
 /// # Errors
 /// What connect(2) reports.
 pub(crate) async fn open(address: &Address) -> io::Result<Opened> {
-    let stream = address.connect().await?;
+    // A worker may say goodbye and close while a request is being written: what it said is read all the same.
+    let (stream, _) = Metered::new(address.connect().await?);
     let opened = Builder::new()
         .enable_push(false)
         .initial_window_size(STREAM_WINDOW)
