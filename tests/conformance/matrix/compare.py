@@ -169,6 +169,10 @@ def is_hypercorn(difference, direct, proxied):
     return is_http2(direct) and (difference.direct, difference.proxied) == (["hypercorn-h2"], ["hypercorn-h11"])
 
 
+def is_granians_close(difference, direct, proxied):
+    return proxied.server == "granian" and difference.step.startswith("2.")
+
+
 def is_of(*clients, case=None):
     def holds(difference, direct, proxied):
         named = proxied.client_name in clients and case in (None, proxied.case)
@@ -178,6 +182,7 @@ def is_of(*clients, case=None):
 
 
 HOP = "of one connection (RFC 9110 7.6.1): antifreeze has its own with each side"
+CLOSE = "granian awaits no answer to a close of its own: chance makes it a reset, with and without antifreeze"
 LATIN = "Node's clients write and read bytes beyond ASCII otherwise by HTTP/2"
 STREAMED = "Chromium streams uploads by HTTP/2 alone; by HTTP/1.1 the same bytes are a blob"
 NO_100 = "HTTP/2: no informational answers (a known gap)"
@@ -201,6 +206,7 @@ DOCUMENTED = [
     Documented("client", "interim", NO_100, is_100),
     Documented("app", "field expect", NO_100, is_100),
     Documented("client", "field server", "hypercorn names the version of HTTP that it was asked by", is_hypercorn),
+    Documented("client", "clean", CLOSE, is_granians_close),
     Documented("both", "field x-latin", LATIN, is_of("node-http", "undici", case="fields")),
     Documented("app", "field priority", "Chromium sends it by HTTP/2 alone", is_of("chromium")),
     Documented("app", "field content-length", STREAMED, is_of("chromium", case="chunked-upload")),
