@@ -56,7 +56,7 @@ pub(crate) async fn ask(address: &Address, question: &Question) -> (Answer, Dura
 
 /// Asks until there is an HTTP answer, and it is the answer of this worker, the leader of its group.
 pub(crate) async fn await_ready(address: &Address, question: &Question, worker: &str, leader: Pid) {
-    let mut pause = FIRST_PAUSE;
+    let (began, mut pause) = (Instant::now(), SHORTEST_PAUSE);
     let mut told = None;
     loop {
         let wrong = match (ask(address, question).await.0, address) {
@@ -73,7 +73,9 @@ pub(crate) async fn await_ready(address: &Address, question: &Question, worker: 
             told.get_or_insert_with(|| tracing::warn!(worker, %address, "{wrong}"));
         }
         tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        if began.elapsed() > USUAL_START {
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
     }
 }
 
@@ -150,7 +152,10 @@ const SPEAKS_HTTP_2: &str =
 const SPEAKS_HTTP_1: &str = "it does not speak HTTP/2, which --protocol h2c (pools.NAME.protocol) says: remove that, or have \
                              it speak HTTP/2 without TLS";
 
-const FIRST_PAUSE: Duration = Duration::from_millis(10);
+/// Nobody who waits for a new worker waits longer than this for us. To ask in vain takes one call, since nobody listens yet.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(15);
+/// Most workers are ready after so long; others are asked less often from then on.
+const USUAL_START: Duration = Duration::from_secs(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
 #[cfg(test)]
