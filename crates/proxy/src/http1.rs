@@ -78,12 +78,21 @@ async fn rest(stream: &ClientStream, watch: &Watch, stage: &mut watch::Receiver<
             None => std::future::pending().await,
         }
     };
+    let drained = async {
+        // Its sender lives as long as the threads do.
+        let _ = stage.wait_for(|stage| *stage > Stage::Serving).await;
+    };
     tokio::select! {
         biased;
         () = readable(socket(stream)) => Rested::Woken,
-        _ = stage.wait_for(|stage| *stage > Stage::Serving) => {
+        () = drained => {
             // What there is may not have been noticed yet.
-            if has_unread(socket(stream)) { Rested::Woken } else { Rested::Over }
+            if !has_unread(socket(stream)) {
+                return Rested::Over;
+            }
+            // It is in the kernel: only the runtime has yet to hear of it.
+            readable(socket(stream)).await;
+            Rested::Woken
         }
         () = late => Rested::Over,
     }
@@ -166,3 +175,48 @@ async fn converse(
 
 /// What hyper asks for at the least.
 const SMALLEST_BUFFER: usize = 8192;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clients::Clients;
+    use crate::{Metrics, Options};
+    use prometheus::Registry;
+    use supervisor::Stream;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::UnixStream;
+
+    #[tokio::test]
+    async fn a_request_that_waited_in_the_kernels_queue_when_the_drain_began_is_the_last_of_its_connection() {
+        let (mut client, ours) = UnixStream::pair().expect("sockets");
+        client.write_all(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n").await.expect("there is room");
+        let options = Options::default();
+        let metrics = Metrics::register(&Registry::new()).expect("an empty registry");
+        let clients = Arc::new(Clients::new(&options, metrics.connections.clone()));
+        let seat = clients.seat().expect("the first one");
+        let shard = Arc::new(Shard::new(&[], options, metrics, clients, 0));
+        let origin = Arc::new(Origin::new(None, None, seat));
+        let (sender, stage) = watch::channel(Stage::Serving);
+        sender.send_replace(Stage::Draining);
+        let stream = Either::Left(Stream::Unix(ours));
+        let port = "https".parse().expect("a port");
+        let served = serve(shard, stream, origin, Some(port), stage);
+        let asked = async {
+            let mut answers = String::new();
+            // Another one, as long as the connection is open.
+            loop {
+                let mut piece = [0; 1024];
+                let count = client.read(&mut piece).await.unwrap_or(0);
+                if count == 0 || answers.matches("HTTP/1.1").count() > 20 {
+                    return answers;
+                }
+                answers.push_str(&String::from_utf8_lossy(&piece[..count]));
+                if client.write_all(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n").await.is_err() {
+                    return answers;
+                }
+            }
+        };
+        let (answers, ()) = tokio::join!(asked, served);
+        assert_eq!(answers.matches("HTTP/1.1").count(), 1, "{answers}");
+    }
+}
