@@ -122,6 +122,24 @@ fn connections_at_rest_are_closed_by_a_drain_and_those_with_a_request_are_served
 }
 
 #[test]
+fn a_connection_that_was_idle_for_longer_than_its_worker_likes_is_not_used_again() {
+    let rig = Rig::with("{socket}", &["--worker-keep-alive", "1500ms"]);
+    let mut client = rig.client();
+    let mut used = Vec::new();
+    for round in 0..4 {
+        client.get(&format!("/first/{round}")).answer();
+        let (before, began) = (rig.ledger().len(), Instant::now());
+        // gunicorn closes after 2 s.
+        until("it is idle", || (began.elapsed() > Duration::from_millis(1_950 + 60 * round)).then_some(()));
+        client.get(&format!("/second/{round}")).answer();
+        if rig.ledger().len() == before {
+            used.push(1_950 + 60 * round);
+        }
+    }
+    assert!(used.is_empty(), "used after so many ms: {used:?}");
+}
+
+#[test]
 fn fifty_pipelined_requests_are_answered_in_order() {
     let rig = Rig::start();
     let mut client = rig.client();

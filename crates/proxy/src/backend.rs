@@ -54,7 +54,7 @@ impl Backend {
     }
 
     pub(crate) fn take_idle(&self, worker: WorkerId) -> Option<Box<Upstream>> {
-        self.state().idle.take(worker)
+        self.state().idle.take(worker, self.pool.keep_alive())
     }
 
     pub(crate) fn put_idle(&self, worker: WorkerId, connection: Box<Upstream>, now: Instant) {
