@@ -108,6 +108,10 @@ class Connection(asyncio.Protocol):
         """This request is the last one."""
         self.transport.write(bytes([0, 0, 8, 7, 0, 0, 0, 0, 0]) + stream.to_bytes(4, "big") + bytes(4))
 
+    async def step_garbage(self, stream, _):
+        """Data on no stream (RFC 9113 section 6.1)."""
+        self.transport.write(bytes([0, 0, 1, 0, 0, 0, 0, 0, 0, 0]))
+
     async def step_head(self, stream, argument):
         """A status and perhaps a length: 200x9."""
         status, _, length = argument.partition("x")

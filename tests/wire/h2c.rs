@@ -412,6 +412,17 @@ fn an_upload_that_its_worker_does_not_take_stops_its_client_and_no_other_upload(
 }
 
 #[test]
+fn what_breaks_the_rules_beside_a_get_costs_it_nothing() {
+    let rig = Rig::start();
+    let mut innocent = rig.client();
+    innocent.get(&path(&["hang", "ok"]));
+    until("it came", || (rig.requests_for("hang") == 1).then_some(()));
+    let mut guilty = rig.client();
+    guilty.get("/garbage");
+    assert_eq!(status(&innocent.answer().0), "200");
+}
+
+#[test]
 fn a_broken_connection_costs_no_get_and_repeats_no_post() {
     let rig = Rig::start();
     let mut client = rig.client();

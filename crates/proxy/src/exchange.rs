@@ -76,7 +76,8 @@ pub(crate) async fn send(
         Err(Broken::By(error)) => Err(Failure::Broken(error)),
         Err(Broken::Stream(error)) => match (proves_unread(&error), outgoing.back()) {
             (true, Some(upload)) => Err(Failure::Unsent(Box::new(Request::from_parts(parts, upload)))),
-            _ if error.is_library() => Err(Failure::Broken(Error::BadAnswer)),
+            // What ends the whole channel may be another answer's fault.
+            _ if error.is_library() && error.is_reset() => Err(Failure::Broken(Error::BadAnswer)),
             (false, _) if let (true, Some(reason)) = (error.is_reset(), error.reason()) => {
                 Err(Failure::Broken(Error::Reset(reason)))
             }
