@@ -205,6 +205,29 @@ fn frames_beside_what_they_are_for_are_taken_however_many() {
 }
 
 #[test]
+fn room_made_for_each_of_many_small_pieces_of_an_answer_is_no_flood() {
+    let rig = rig();
+    let mut peer = Peer::new(rig.program.connect());
+    let lines = [
+        send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"),
+        Step::Repeat(20_000, b"14\r\nnineteen bytes here\n\r\n".to_vec()),
+        send("0\r\n\r\n"),
+    ];
+    peer.send(&[Frame::get(1, &path(&lines))]);
+    let mut received = 0;
+    while received < 400_000 {
+        let frame = peer.next().unwrap_or_else(|| panic!("closed after {received} bytes"));
+        assert_ne!(frame.kind, GOAWAY, "code {} after {received} bytes", frame.code());
+        let Ok(room @ 1..) = u32::try_from(frame.payload.len()) else { continue };
+        if frame.kind == DATA {
+            received += room;
+            // As Dart's HTTP/2 does, and with it gRPC there.
+            peer.send(&[Frame::window(0, room), Frame::window(1, room)]);
+        }
+    }
+}
+
+#[test]
 fn heads_beyond_what_a_connection_has_room_for_are_refused_and_may_come_again() {
     let rig = rig();
     let mut peer = Peer::new(rig.program.connect());

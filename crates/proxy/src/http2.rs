@@ -48,14 +48,14 @@ pub(crate) async fn serve(
     mut stage: watch::Receiver<Stage>,
 ) {
     let (timeouts, limits) = (&shard.options.timeouts, &shard.options.limits);
-    let (stream, finding) = Inspected::new(stream);
+    let (stream, finding, pieces) = Inspected::new(stream);
     let begun = tokio::select! {
         begun = builder(limits).handshake(stream) => begun,
         () = too_late(timeouts.header, stage.clone()) => return,
     };
     // Who does not begin as HTTP/2 does has been told so.
     let Ok(connection) = begun else { return };
-    let mut conversation = Conversation::new(connection, finding, Stock::new(limits));
+    let mut conversation = Conversation::new(connection, finding, Stock::new(limits, pieces));
     let mut draining = pin!(stage.wait_for(|stage| *stage > Stage::Serving));
     let mut alarm = pin!(sleep_until(Instant::now()));
     poll_fn(|cx| {

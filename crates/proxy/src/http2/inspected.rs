@@ -13,6 +13,7 @@ mod patience;
 use crate::client::ClientStream;
 use h2::Reason;
 use inspector::{Inspector, Violation};
+pub(super) use patience::Pieces;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
@@ -24,6 +25,7 @@ pub(super) struct Inspected {
     stream: ClientStream,
     inspector: Inspector,
     finding: Finding,
+    pieces: Pieces,
 }
 
 /// The violation that was found in a stream, if there is one. Clones tell of the same stream.
@@ -38,9 +40,12 @@ impl Finding {
 }
 
 impl Inspected {
-    pub(super) fn new(stream: ClientStream) -> (Self, Finding) {
-        let finding = Finding::default();
-        (Self { stream, inspector: Inspector::new(), finding: finding.clone() }, finding)
+    /// A stream, what is found in it, and where is to be noted which pieces of answers are sent in it.
+    pub(super) fn new(stream: ClientStream) -> (Self, Finding, Pieces) {
+        let (finding, pieces) = (Finding::default(), Pieces::default());
+        let inspected =
+            Self { stream, inspector: Inspector::new(), finding: finding.clone(), pieces: pieces.clone() };
+        (inspected, finding, pieces)
     }
 }
 
@@ -63,6 +68,7 @@ impl AsyncRead for Inspected {
             // Whoever reads looks at the finding next.
             return Poll::Pending;
         }
+        this.inspector.note_pieces(this.pieces.take());
         let before = buffer.filled().len();
         let polled = Pin::new(&mut this.stream).poll_read(cx, buffer);
         if let Err(Violation { sound, reason }) = this.inspector.inspect(&buffer.filled()[before..]) {

@@ -1,11 +1,12 @@
 //! The bytes of one answer on their way into the connection.
 
+use super::inspected::Pieces;
+use super::stock::Answers;
 use bytes::{Buf, Bytes};
 use h2::{Reason, SendStream};
 use http::HeaderMap;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::PollSemaphore;
 
 /// The sending half of a stream. What it has sent waits in the h2 library until the client takes it, and takes room there
@@ -13,6 +14,7 @@ use tokio_util::sync::PollSemaphore;
 pub(super) struct Outflow {
     stream: SendStream<Piece>,
     room: PollSemaphore,
+    pieces: Pieces,
 }
 
 /// Bytes that wait, and the room that they take until they are written.
@@ -32,9 +34,9 @@ impl Room {
 }
 
 impl Outflow {
-    /// Into this stream, of a connection with so much room.
-    pub(super) fn new(stream: SendStream<Piece>, room: Arc<Semaphore>) -> Self {
-        Self { stream, room: PollSemaphore::new(room) }
+    /// Into this stream, beside the other answers of its connection.
+    pub(super) fn new(stream: SendStream<Piece>, Answers { room, pieces }: Answers) -> Self {
+        Self { stream, room: PollSemaphore::new(room), pieces }
     }
 
     /// Waits until there is room for some of these bytes: the client's, and of what may wait.
@@ -49,11 +51,13 @@ impl Outflow {
 
     /// Sends bytes for which there is room.
     pub(super) fn send(&mut self, bytes: Bytes, Room(room): Room) -> Result<(), h2::Error> {
+        self.pieces.note();
         self.stream.send_data(Piece { bytes, _room: Some(room) }, false)
     }
 
     /// The same, and ends the stream.
     pub(super) fn send_last(&mut self, bytes: Bytes, Room(room): Room) -> Result<(), h2::Error> {
+        self.pieces.note();
         self.stream.send_data(Piece { bytes, _room: Some(room) }, true)
     }
 

@@ -1,6 +1,7 @@
 //! What all requests of a connection have together, so that many cost it no more than a few.
 
 use super::FIELD_OVERHEAD;
+use super::inspected::Pieces;
 use crate::Limits;
 use http::Request;
 use std::sync::Arc;
@@ -9,19 +10,29 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// Room for the heads of open requests, and for what their answers have to wait.
 pub(super) struct Stock {
     heads: Arc<Semaphore>,
-    answers: Arc<Semaphore>,
+    answers: Answers,
+}
+
+/// What the answers of a connection have together.
+#[derive(Clone)]
+pub(super) struct Answers {
+    /// For the bytes that wait.
+    pub(super) room: Arc<Semaphore>,
+    /// What was sent of them.
+    pub(super) pieces: Pieces,
 }
 
 /// One request's portion of it. The room for its head is given back when this is dropped.
 pub(super) struct Portion {
     _head: OwnedSemaphorePermit,
-    pub(super) answers: Arc<Semaphore>,
+    pub(super) answers: Answers,
 }
 
 impl Stock {
-    pub(super) fn new(limits: &Limits) -> Self {
+    pub(super) fn new(limits: &Limits, pieces: Pieces) -> Self {
         let heads = limits.header_bytes.saturating_mul(LONGEST_HEADS).min(Semaphore::MAX_PERMITS);
-        Self { heads: Arc::new(Semaphore::new(heads)), answers: Arc::new(Semaphore::new(WAITING)) }
+        let answers = Answers { room: Arc::new(Semaphore::new(WAITING)), pieces };
+        Self { heads: Arc::new(Semaphore::new(heads)), answers }
     }
 
     /// A portion for this request, if there is room for its head. Clients can name a long field in a byte (RFC 7541 section
@@ -35,7 +46,7 @@ impl Stock {
         let path = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
         let size = u32::try_from(fields + path).ok()?;
         let head = Arc::clone(&self.heads).try_acquire_many_owned(size).ok()?;
-        Some(Portion { _head: head, answers: Arc::clone(&self.answers) })
+        Some(Portion { _head: head, answers: self.answers.clone() })
     }
 }
 

@@ -85,6 +85,11 @@ impl Inspector {
         self.patience.earn_by_bytes(bytes);
     }
 
+    /// So many pieces of answers were sent since.
+    pub(super) fn note_pieces(&mut self, pieces: u32) {
+        self.patience.earn_by_pieces(pieces);
+    }
+
     /// Looks at the next bytes.
     ///
     /// # Errors
