@@ -423,6 +423,42 @@ fn what_breaks_the_rules_beside_a_get_costs_it_nothing() {
 }
 
 #[test]
+fn an_answer_that_waits_for_the_rest_of_an_upload_does_not_stand_still_while_that_moves() {
+    let rig = Rig::with(100, &["--stream-timeout", "1s"]);
+    let mut polite = rig.polite();
+    // As a server of gRPC that sends its metadata at once, and its answer when the stream of requests is over.
+    let (answer, mut send) = polite.begin("POST", "/head,body,data:all,trailers:0", &[], false);
+    polite.run(async {
+        let mut stream = answer.await.expect("it begins before the request ends").into_body();
+        for _ in 0..15 {
+            send.send_data(Bytes::from_static(b"more"), false).expect("it goes on");
+            let early = tokio::time::timeout(Duration::from_millis(200), stream.data()).await;
+            assert!(early.is_err(), "the answer waits: {early:?}");
+        }
+        send.send_data(Bytes::new(), true).expect("it goes on");
+        assert_eq!(read(&mut stream).await.expect("no reset"), "all");
+    });
+}
+
+#[test]
+fn uploads_that_move_share_a_connection() {
+    let rig = Rig::start();
+    let body = "x".repeat(300_000);
+    std::thread::scope(|scope| {
+        for _ in 0..30 {
+            scope.spawn(|| {
+                let mut client = rig.client();
+                let head = "POST /body,ok HTTP/1.1\r\nHost: test\r\nContent-Length: 300000\r\n\r\n";
+                assert_eq!(status(&client.send(head).send(&body).answer().0), "200");
+            });
+        }
+    });
+    let most = rig.events("request").iter().filter_map(|line| line.connection).max();
+    // One a thread, and some that met a machine which had more to do.
+    assert!(most.is_some_and(|most| most < 15), "{most:?} connections");
+}
+
+#[test]
 fn a_broken_connection_costs_no_get_and_repeats_no_post() {
     let rig = Rig::start();
     let mut client = rig.client();

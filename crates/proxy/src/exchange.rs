@@ -17,7 +17,9 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tokio::task::AbortHandle;
+use tokio::time::{Sleep, sleep};
 
 /// Sends a request on a channel, and waits for the head of the answer. Who drops this resets the stream.
 ///
@@ -106,7 +108,8 @@ struct Outgoing {
     stream: SendStream<Bytes>,
     /// What waits for room at the worker.
     ahead: Bytes,
-    jam: Option<Jam>,
+    /// While it waits.
+    wait: Option<Wait>,
     is_over: bool,
     /// What was taken from the client, for another channel; nothing if it became too much.
     taken: Option<VecDeque<Frame<Bytes>>>,
@@ -120,7 +123,7 @@ impl Outgoing {
             upload,
             stream,
             ahead: Bytes::new(),
-            jam: None,
+            wait: None,
             is_over,
             taken: Some(VecDeque::new()),
             taken_bytes: 0,
@@ -150,11 +153,11 @@ impl Outgoing {
             let room = match poll_room(&mut self.stream, cx, self.ahead.len()) {
                 Poll::Ready(room) => room.inspect_err(|_| self.is_over = true)?,
                 Poll::Pending => {
-                    self.jam.get_or_insert_with(|| share.jam());
+                    self.wait.get_or_insert_default().poll(cx, share);
                     return Poll::Pending;
                 }
             };
-            self.jam = None;
+            self.wait = None;
             let piece = self.ahead.split_to(room.min(self.ahead.len()));
             self.is_over = self.ahead.is_empty() && self.upload.is_end_stream();
             self.stream.send_data(piece, self.is_over)?;
@@ -189,6 +192,28 @@ impl Outgoing {
         let mut upload = self.upload;
         upload.rewind(self.taken?);
         Some(upload)
+    }
+}
+
+/// An upload's wait for room at its worker: for a moment while what was sent is on its way, or for as long as the app does
+/// not read. Only the latter is a jam.
+#[derive(Debug)]
+struct Wait {
+    patience: Pin<Box<Sleep>>,
+    jam: Option<Jam>,
+}
+
+impl Default for Wait {
+    fn default() -> Self {
+        Self { patience: Box::pin(sleep(ON_ITS_WAY)), jam: None }
+    }
+}
+
+impl Wait {
+    fn poll(&mut self, cx: &mut Context<'_>, share: &Share) {
+        if self.jam.is_none() && self.patience.as_mut().poll(cx).is_ready() {
+            self.jam = Some(share.jam());
+        }
     }
 }
 
@@ -257,6 +282,9 @@ impl Incoming {
 
 /// Informational answers to one request that are skipped.
 const MOST_INTERIM: u32 = 1000;
+
+/// A worker that reads makes room within this.
+const ON_ITS_WAY: Duration = Duration::from_millis(100);
 
 /// The longest part of a body that is kept until its answer begins, in case that nobody read it.
 const MOST_TAKEN: usize = 64 * 1024;

@@ -166,6 +166,12 @@ impl Watch {
             self.pace.wait(waited);
             self.enter(Phase::Answer);
         }
+        if self.phase() == Phase::Download {
+            // An answer may wait for what comes, as those of gRPC do that have begun with their metadata. A task of its own
+            // may be passing it on.
+            self.tick();
+            self.enter(Phase::Download);
+        }
     }
 
     /// When the limit of the present phase passes.
