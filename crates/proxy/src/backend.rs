@@ -53,8 +53,8 @@ impl Backend {
         Self { protocol: pool.protocol(), pool, routes, rescue, state: Mutex::new(state) }
     }
 
-    pub(crate) fn take_idle(&self, worker: WorkerId) -> Option<Box<Upstream>> {
-        self.state().idle.take(worker, self.pool.keep_alive())
+    pub(crate) fn take_idle(&self, worker: WorkerId, now: Instant) -> Option<Box<Upstream>> {
+        self.state().idle.take(worker, now, self.pool.keep_alive())
     }
 
     pub(crate) fn put_idle(&self, worker: WorkerId, connection: Box<Upstream>, now: Instant) {
@@ -67,7 +67,7 @@ impl Backend {
     /// What connect(2) reports.
     pub(crate) async fn berth(&self, lease: &Lease) -> io::Result<Berth> {
         let worker = lease.worker();
-        let find = || self.state().channels.find(worker);
+        let find = || self.state().channels.find(worker, self.pool.keep_alive());
         if let Some(berth) = find() {
             return Ok(berth);
         }

@@ -134,9 +134,10 @@ impl Berth {
 
 impl Channels {
     /// A berth on an open channel to this worker.
-    pub(crate) fn find(&mut self, worker: WorkerId) -> Option<Berth> {
+    pub(crate) fn find(&mut self, worker: WorkerId, keep_alive: Duration) -> Option<Berth> {
         let lane = self.slots.get_mut(worker.slot.index()).filter(|lane| lane.life == worker.life)?;
-        lane.channels.retain_mut(Channel::is_open);
+        let now = Instant::now();
+        lane.channels.retain_mut(|channel| channel.is_open() && !channel.is_stale(now, keep_alive));
         lane.channels.iter().find(|channel| channel.has_room()).map(Channel::berth)
     }
 

@@ -178,7 +178,7 @@ impl<'a> Errand<'a> {
         connections: Connections,
     ) -> Exchanged {
         while connections == Connections::IdleFirst
-            && let Some(mut upstream) = self.backend.take_idle(lease.worker())
+            && let Some(mut upstream) = self.backend.take_idle(lease.worker(), self.watch.now())
         {
             if !upstream.is_usable() {
                 continue;

@@ -10,6 +10,7 @@ use http::HeaderValue;
 use http::request::Parts;
 use std::hash::{BuildHasher, RandomState};
 use std::iter;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -27,6 +28,8 @@ pub(crate) struct Shard {
     destinations: Vec<Destination>,
     /// Shared by all threads.
     pub(crate) clients: Arc<Clients>,
+    /// Whether a request came since the last sweep.
+    asked: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -50,8 +53,6 @@ struct State {
     prefix: u64,
     /// The second half.
     next: u64,
-    /// What it was when the counts were last added up.
-    swept: u64,
 }
 
 impl Shard {
@@ -74,7 +75,6 @@ impl Shard {
             refusals: metrics.refusals(),
             prefix: RandomState::new().hash_one(thread),
             next: 0,
-            swept: 0,
         };
         Self {
             timeouts: iter::once(options.timeouts)
@@ -86,6 +86,7 @@ impl Shard {
             options,
             metrics,
             clients,
+            asked: AtomicBool::new(false),
             state: Mutex::new(state),
         }
     }
@@ -95,6 +96,7 @@ impl Shard {
     /// # Errors
     /// The answer to give instead.
     pub(crate) fn destination(&self, parts: &Parts) -> Result<&Destination, Error> {
+        self.asked.store(true, Ordering::Relaxed);
         let site = self.sites.find(&parts.headers, parts.uri.path())?;
         Ok(&self.destinations[site])
     }
@@ -139,9 +141,7 @@ impl Shard {
         while state.tunnels.try_join_next().is_some() {}
         state.answers.flush();
         state.refusals.flush();
-        let asked = state.swept != state.next;
-        state.swept = state.next;
-        if asked { SWEEP_EVERY } else { SWEEP_IDLE }
+        if self.asked.swap(false, Ordering::Relaxed) { SWEEP_EVERY } else { SWEEP_IDLE }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -98,9 +98,14 @@ struct Lane {
 
 impl Idle {
     /// The connection to this worker that was used last.
-    pub(crate) fn take(&mut self, worker: WorkerId, keep_alive: Duration) -> Option<Box<Upstream>> {
+    pub(crate) fn take(
+        &mut self,
+        worker: WorkerId,
+        now: Instant,
+        keep_alive: Duration,
+    ) -> Option<Box<Upstream>> {
         let lane = self.slots.get_mut(worker.slot.index()).filter(|lane| lane.life == worker.life)?;
-        lane.connections.pop().filter(|idle| Instant::now() - idle.idle_since < keep_alive)
+        lane.connections.pop().filter(|idle| now - idle.idle_since < keep_alive)
     }
 
     /// Keeps a connection for the next request.
