@@ -142,6 +142,8 @@ fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
     socket.bind(&SockAddr::from(address))?;
+    // Inherited by the connections (tcp(7)).
+    socket.set_tcp_notsent_lowat(MOST_UNSENT)?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
 }
@@ -158,6 +160,10 @@ fn listen_unix(path: &PathBuf) -> io::Result<std::os::unix::net::UnixListener> {
     listener.set_nonblocking(true)?;
     Ok(listener)
 }
+
+/// Bytes of an answer that wait in the kernel for a client's window: by itself it takes up to 4 MiB for each slow reader
+/// (`tcp_wmem`), and beyond a limit for all connections (`tcp_mem`) it drops everybody's packets.
+const MOST_UNSENT: u32 = 128 * 1024;
 
 /// Connections that wait to be accepted; the kernel cuts it to `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
