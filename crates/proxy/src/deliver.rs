@@ -191,7 +191,7 @@ impl<'a> Errand<'a> {
                     self.record.note_retry(Retry::Unsent);
                     request = unsent;
                 }
-                Err(Failure::Stale | Failure::Broken(Error::Lost)) => return Exchanged::Stale,
+                Err(Failure::Broken(Error::Lost)) => return Exchanged::Stale,
                 Err(Failure::Broken(error)) => return Exchanged::Failed(error),
             }
         }
@@ -201,7 +201,6 @@ impl<'a> Errand<'a> {
         match send(&mut upstream, self.watch, request).await {
             Ok(response) => Exchanged::by(response, upstream),
             Err(Failure::Unsent(unsent)) => Exchanged::Refused(unsent),
-            Err(Failure::Stale) => Exchanged::Stale,
             Err(Failure::Broken(error)) => Exchanged::Failed(error),
         }
     }
@@ -218,17 +217,19 @@ impl<'a> Errand<'a> {
                 Connections::Fresh => self.backend.fresh_berth(lease).await,
             };
             let Ok(berth) = berth else { return Exchanged::Refused(request) };
-            let is_fresh = berth.history == History::Fresh;
+            let history = berth.history;
             match exchange::send(berth, self.watch, *request).await {
                 Ok(response) => return Exchanged::Answered(response),
                 // A worker that takes not even the first request of a channel is not asked again.
-                Err(Failure::Unsent(unsent)) if is_fresh => return Exchanged::Refused(unsent),
+                Err(Failure::Unsent(unsent)) if history == History::Fresh => {
+                    return Exchanged::Refused(unsent);
+                }
                 Err(Failure::Unsent(unsent)) => {
                     self.record.note_retry(Retry::Unsent);
                     request = unsent;
                     connections = Connections::Fresh;
                 }
-                Err(Failure::Stale) => return Exchanged::Stale,
+                Err(Failure::Broken(Error::Lost)) if history == History::Idle => return Exchanged::Stale,
                 Err(Failure::Broken(error)) => return Exchanged::Failed(error),
             }
         }
@@ -383,8 +384,6 @@ enum Raced {
 pub(crate) enum Failure {
     /// Proof that nothing was sent, or nothing read of it: the request itself.
     Unsent(Box<Request<Upload>>),
-    /// The connection lay idle before, and broke.
-    Stale,
     Broken(Error),
 }
 

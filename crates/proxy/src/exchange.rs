@@ -1,6 +1,6 @@
 //! One request and its answer on a channel.
 
-use crate::channel::{Berth, History, Jam, Share};
+use crate::channel::{Berth, Jam, Share};
 use crate::deliver::Failure;
 use crate::error::Error;
 use crate::http2::{Frames, poll_room};
@@ -31,7 +31,6 @@ pub(crate) async fn send(
     request: Request<Upload>,
 ) -> Result<Response<Reply>, Failure> {
     let (parts, upload) = request.into_parts();
-    let history = berth.history;
     let Ok((mut answer, stream, share)) = berth.send(request::for_worker(&parts), upload.is_end_stream())
     else {
         return Err(Failure::Unsent(Box::new(Request::from_parts(parts, upload))));
@@ -83,7 +82,6 @@ pub(crate) async fn send(
             (false, _) if let (true, Some(reason)) = (error.is_reset(), error.reason()) => {
                 Err(Failure::Broken(Error::Reset(reason)))
             }
-            _ if history == History::Idle => Err(Failure::Stale),
             _ => Err(Failure::Broken(Error::Lost)),
         },
     }

@@ -6,6 +6,7 @@
 mod access;
 mod admission;
 mod backend;
+mod bounded;
 mod channel;
 mod client;
 mod clients;

@@ -1,6 +1,7 @@
 //! A worker's stream, with three things that hyper leaves open: how much may come before an answer, how much of an answer is
 //! read at once, and an answer that is there although the worker takes no more of the request.
 
+use crate::bounded;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -105,16 +106,8 @@ impl AsyncRead for Metered {
             return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
         }
         let mouthful = self.meter.mouthful.load(Ordering::Relaxed);
-        if buffer.remaining() > mouthful {
-            let mut piece = ReadBuf::new(buffer.initialize_unfilled_to(mouthful));
-            let polled = Pin::new(&mut self.stream).poll_read(cx, &mut piece);
-            let count = piece.filled().len();
-            buffer.advance(count);
-            return polled;
-        }
-        let before = buffer.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        self.meter.spend(buffer.filled().len() - before);
+        let (polled, read) = bounded::poll_read(Pin::new(&mut self.stream), cx, buffer, mouthful);
+        self.meter.spend(read);
         polled
     }
 }

@@ -1,5 +1,6 @@
 //! A client's stream, with an eye on what comes and goes.
 
+use crate::bounded;
 use crate::client::ClientStream;
 use crate::closing::HeadTooLong;
 use crate::watch::{Phase, Watch};
@@ -99,17 +100,7 @@ impl Noted {
             self.head += count;
             return Poll::Ready(Ok(()));
         }
-        let stream = Pin::new(&mut self.stream);
-        if room >= buffer.remaining() {
-            let before = buffer.filled().len();
-            let polled = stream.poll_read(cx, buffer);
-            self.head += buffer.filled().len() - before;
-            return polled;
-        }
-        let mut limited = ReadBuf::new(buffer.initialize_unfilled_to(room));
-        let polled = stream.poll_read(cx, &mut limited);
-        let read = limited.filled().len();
-        buffer.advance(read);
+        let (polled, read) = bounded::poll_read(Pin::new(&mut self.stream), cx, buffer, room);
         self.head += read;
         polled
     }

@@ -9,9 +9,8 @@ import tempfile
 import load
 import report
 from cases import CASES, Case
-from fronts import ROOT, fronts, versions
-
-NAMES = ["antifreeze", "nginx", "haproxy"]
+from fronts import NAMES, ROOT, fronts, versions
+from words import choices
 
 
 def main() -> None:
@@ -69,18 +68,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--json", type=pathlib.Path, default=ROOT / "target" / "hotpath.json", help="where results are kept, case by case (default target/hotpath.json)")
     parser.add_argument("--svg", type=pathlib.Path, help="draws the picture of all that is kept")
     return parser.parse_args()
-
-
-def choices(known: list[str]):
-    def parse(text: str) -> list[str]:
-        if text == "all":
-            return known
-        for name in text.split(","):
-            if name not in known:
-                raise argparse.ArgumentTypeError(f"there is no {name!r}; there are {', '.join(known)}")
-        return text.split(",")
-
-    return parse
 
 
 main()

@@ -17,6 +17,7 @@ from cases import Site
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 ANTIFREEZE = os.environ.get("BINARY", str(ROOT / "target" / "release" / "antifreeze"))
+NAMES = ["antifreeze", "nginx", "haproxy"]
 THREADS = 2
 STARTING = 30.0
 TICK = 1 / os.sysconf("SC_CLK_TCK")

@@ -10,9 +10,9 @@ import tempfile
 import time
 
 from cases import Site
-from fronts import ROOT, Front, fronts, versions
+from fronts import NAMES, Front, fronts, versions
+from words import choices
 
-NAMES = ["antifreeze", "nginx", "haproxy"]
 GET = b"GET / HTTP/1.1\r\nHost: bench\r\n\r\n"
 UPGRADE = (
     b"GET / HTTP/1.1\r\nHost: bench\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -88,13 +88,9 @@ def arguments() -> argparse.Namespace:
         epilog="kinds:\n" + "\n".join(f"  {name:8} {kind[0]}" for name, kind in KINDS.items()) + "\n\nBINARY=path measures another binary.",
     )
     parser.add_argument("--connections", type=int, default=8000, help="default 8000; each needs a descriptor here and two in a proxy")
-    parser.add_argument("--kind", type=lambda text: text.split(","), default=list(KINDS), help="default all")
-    parser.add_argument("--only", type=lambda text: text.split(","), default=NAMES, metavar="PROXY,..", help="default all three")
-    wanted = parser.parse_args()
-    for name, known in [*((kind, KINDS) for kind in wanted.kind), *((front, NAMES) for front in wanted.only)]:
-        if name not in known:
-            parser.error(f"there is no {name!r}; there are {', '.join(known)}")
-    return wanted
+    parser.add_argument("--kind", type=choices(list(KINDS)), default=list(KINDS), metavar="NAME,..", help="default all")
+    parser.add_argument("--only", type=choices(NAMES), default=NAMES, metavar="PROXY,..", help="default all three")
+    return parser.parse_args()
 
 
 main()

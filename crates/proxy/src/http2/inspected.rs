@@ -47,9 +47,7 @@ impl Inspected {
             Self { stream, inspector: Inspector::new(), finding: finding.clone(), pieces: pieces.clone() };
         (inspected, finding, pieces)
     }
-}
 
-impl Inspected {
     fn note_written(&mut self, written: &Poll<io::Result<usize>>) {
         if let Poll::Ready(Ok(bytes)) = written {
             self.inspector.note_written(*bytes);
