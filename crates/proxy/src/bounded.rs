@@ -3,23 +3,20 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 
 /// Reads so many bytes at most, and tells how many.
 pub(crate) fn poll_read(
-    stream: Pin<&mut impl AsyncRead>,
+    stream: &mut (impl AsyncRead + Unpin),
     cx: &mut Context<'_>,
     buffer: &mut ReadBuf<'_>,
     most: usize,
 ) -> (Poll<io::Result<()>>, usize) {
-    if buffer.remaining() <= most {
-        let before = buffer.filled().len();
-        let polled = stream.poll_read(cx, buffer);
-        return (polled, buffer.filled().len() - before);
-    }
-    let mut limited = ReadBuf::new(buffer.initialize_unfilled_to(most));
-    let polled = stream.poll_read(cx, &mut limited);
-    let read = limited.filled().len();
-    buffer.advance(read);
-    (polled, read)
+    let before = buffer.filled().len();
+    let polled = if buffer.remaining() <= most {
+        Pin::new(stream).poll_read(cx, buffer)
+    } else {
+        Pin::new(&mut stream.take(most as u64)).poll_read(cx, buffer)
+    };
+    (polled, buffer.filled().len() - before)
 }

@@ -4,7 +4,7 @@ use crate::access;
 use crate::client::{ClientStream, socket};
 use crate::closing::{self, Ending};
 use crate::forward;
-use crate::noted::Noted;
+use crate::noted::{BESIDE_HEAD, Noted};
 use crate::origin::Origin;
 use crate::role::HttpsPort;
 use crate::server::Stage;
@@ -120,8 +120,8 @@ async fn converse(
     let io = TokioIo::new(Noted::new(silence.stream, silence.begun, Arc::clone(watch), limits.header_bytes));
     let mut connection = http1::Builder::new()
         // More than a head may have: what is too long is noticed where it is read.
-        .max_buf_size(limits.header_bytes + SMALLEST_BUFFER)
-        .max_header_size(limits.header_bytes + SMALLEST_BUFFER)
+        .max_buf_size(limits.header_bytes + BESIDE_HEAD)
+        .max_header_size(limits.header_bytes + BESIDE_HEAD)
         .max_headers(limits.header_count)
         .header_read_timeout(None)
         .serve_connection(io, service)
@@ -172,9 +172,6 @@ async fn converse(
     closing::close(noted.into_inner(), &ending, last_words, watch).await;
     None
 }
-
-/// What hyper asks for at the least.
-const SMALLEST_BUFFER: usize = 8192;
 
 #[cfg(test)]
 mod tests {

@@ -106,7 +106,7 @@ impl AsyncRead for Metered {
             return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
         }
         let mouthful = self.meter.mouthful.load(Ordering::Relaxed);
-        let (polled, read) = bounded::poll_read(Pin::new(&mut self.stream), cx, buffer, mouthful);
+        let (polled, read) = bounded::poll_read(&mut self.stream, cx, buffer, mouthful);
         self.meter.spend(read);
         polled
     }
