@@ -142,7 +142,8 @@ fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
     socket.bind(&SockAddr::from(address))?;
-    // Inherited by the connections (tcp(7)).
+    // Inherited by the connections (tcp(7)). Small answers would wait for acknowledgements.
+    socket.set_tcp_nodelay(true)?;
     socket.set_tcp_notsent_lowat(MOST_UNSENT)?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
@@ -167,3 +168,19 @@ const MOST_UNSENT: u32 = 128 * 1024;
 
 /// Connections that wait to be accepted; the kernel cuts it to `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{Ipv4Addr, TcpStream};
+
+    #[test]
+    fn connections_have_the_options_of_their_listener() {
+        let listener = listen((Ipv4Addr::LOCALHOST, 0).into()).expect("a free port");
+        listener.set_nonblocking(false).expect("a socket");
+        let _client = TcpStream::connect(listener.local_addr().expect("bound")).expect("it listens");
+        let accepted = Socket::from(listener.accept().expect("a client").0);
+        assert!(accepted.tcp_nodelay().expect("an option"));
+        assert_eq!(accepted.tcp_notsent_lowat().expect("an option"), MOST_UNSENT);
+    }
+}

@@ -324,11 +324,9 @@ impl Door {
             role: self.role.clone(),
         };
         match &self.socket {
-            Socket::Tcp(listener) => listener.poll_accept(cx).map_ok(|(stream, peer)| {
-                // Without it small answers wait for acknowledgements; a socket that refuses is already closed.
-                let _ = stream.set_nodelay(true);
-                accepted(Stream::Tcp(stream), Some(peer.ip()))
-            }),
+            Socket::Tcp(listener) => listener
+                .poll_accept(cx)
+                .map_ok(|(stream, peer)| accepted(Stream::Tcp(stream), Some(peer.ip()))),
             Socket::Unix(listener) => {
                 listener.poll_accept(cx).map_ok(|(stream, _)| accepted(Stream::Unix(stream), None))
             }

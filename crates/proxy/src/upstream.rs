@@ -143,5 +143,6 @@ pub(crate) fn quietly<T>(poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> Poll<
 /// Idle connections to one worker from one thread: beyond it, a burst's connections are closed again.
 const MOST_IDLE: usize = 64;
 
-/// The longest head of an answer; longer ones are broken answers.
-pub(crate) const LONGEST_ANSWER_HEAD: usize = 128 * 1024;
+/// The longest head of an answer; longer ones are broken answers. Also what is read of an answer at once: pieces of 128 KiB
+/// cost 15 % more, and of 64 KiB 10 %.
+pub(crate) const LONGEST_ANSWER_HEAD: usize = 112 * 1024;
