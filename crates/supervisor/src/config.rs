@@ -1,5 +1,7 @@
 //! What a pool's workers are: the command, its surroundings, and the policy's knobs.
 
+use http::Method;
+use http::uri::PathAndQuery;
 use logs::Log;
 use policy::{PoolConfig, RouteId};
 use std::collections::BTreeMap;
@@ -78,13 +80,13 @@ pub type Environment = BTreeMap<String, Option<String>>;
 /// A request that any HTTP server answers from its event loop: `OPTIONS *` unless the operator chose another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Probe {
-    pub(crate) method: String,
-    pub(crate) target: String,
+    pub(crate) method: Method,
+    pub(crate) target: PathAndQuery,
 }
 
 impl Default for Probe {
     fn default() -> Self {
-        Self { method: "OPTIONS".to_owned(), target: "*".to_owned() }
+        Self { method: Method::OPTIONS, target: PathAndQuery::from_static("*") }
     }
 }
 
@@ -114,9 +116,9 @@ impl FromStr for Probe {
             "*" => method == "OPTIONS",
             path => path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#'),
         };
-        match known && fits {
-            true => Ok(Self { method: method.to_owned(), target: target.to_owned() }),
-            false => Err(wrong()),
+        match (method.parse(), target.parse()) {
+            (Ok(method), Ok(target)) if known && fits => Ok(Self { method, target }),
+            _ => Err(wrong()),
         }
     }
 }
@@ -148,6 +150,7 @@ mod tests {
             "GET /\u{e9}",
             "CONNECT x:1",
             "GET /#x",
+            "GET /<x>",
         ] {
             assert!(text.parse::<Probe>().is_err(), "{text:?}");
         }

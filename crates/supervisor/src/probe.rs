@@ -10,7 +10,7 @@
 use crate::{Address, Probe, Protocol, Stream, owner};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue, TE, USER_AGENT};
-use http::uri::{Authority, PathAndQuery, Scheme};
+use http::uri::{Authority, Scheme};
 use http::{Method, Request, Uri, uri};
 use rustix::process::Pid;
 use std::pin::pin;
@@ -96,7 +96,7 @@ async fn ask_in_http1(mut stream: Stream, probe: &Probe) -> Answer {
 
 async fn ask_in_http2(stream: Stream, probe: &Probe) -> Answer {
     let Ok((mut sender, connection)) = h2::client::handshake(stream).await else { return Answer::Other };
-    let is_call = probe.method == Method::POST.as_str();
+    let is_call = probe.method == Method::POST;
     let request = http2_head(probe, is_call);
     let Ok((answer, mut body)) = sender.send_request(request, !is_call) else { return Answer::Other };
     if is_call && body.send_data(Bytes::from_static(EMPTY_MESSAGE), true).is_err() {
@@ -123,10 +123,10 @@ fn http2_head(probe: &Probe, is_call: bool) -> Request<()> {
     let mut target = uri::Parts::default();
     target.scheme = Some(Scheme::HTTP);
     target.authority = Some(Authority::from_static("localhost"));
-    target.path_and_query = PathAndQuery::try_from(probe.target.as_str()).ok();
+    target.path_and_query = Some(probe.target.clone());
     let mut head = Request::new(());
-    *head.method_mut() = probe.method.parse().unwrap_or_default();
-    *head.uri_mut() = Uri::from_parts(target).unwrap_or_default();
+    *head.method_mut() = probe.method.clone();
+    *head.uri_mut() = Uri::from_parts(target).expect("it has all three parts");
     let headers = head.headers_mut();
     headers.insert(USER_AGENT, HeaderValue::from_static("antifreeze-probe"));
     if is_call {
@@ -161,6 +161,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::uri::PathAndQuery;
 
     #[test]
     fn a_probe_keeps_its_target_in_http_2_and_a_post_is_a_call() {
