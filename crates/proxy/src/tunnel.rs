@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use supervisor::Lease;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
 /// The client's end of a tunnel, which is there once the answer that begins it was passed on.
@@ -76,13 +76,9 @@ async fn carry_both_ways(
 ) -> io::Result<()> {
     let (mut from_client, mut to_client) = tokio::io::split(client);
     let (mut from_worker, mut to_worker) = tokio::io::split(worker);
-    to_client.write_all(&early).await?;
-    to_client.flush().await?;
-    // Even an empty one holds the buffer that the answer's head was read into.
-    drop(early);
     let clock = Clock { began: Instant::now(), last: AtomicU64::new(0) };
     let upward = async {
-        match pump(&mut from_client, &mut to_worker, &clock).await {
+        match pump(Flow::Reading, &mut from_client, &mut to_worker, &clock).await {
             // A worker that has closed takes nothing more, but what it said before is still on its way; how that ends,
             // the other direction knows.
             Ok(()) | Err(Broken::Sink(_)) => Ok(()),
@@ -90,7 +86,7 @@ async fn carry_both_ways(
         }
     };
     let downward = async {
-        match pump(&mut from_worker, &mut to_client, &clock).await {
+        match pump(Flow::behind(early), &mut from_worker, &mut to_client, &clock).await {
             Ok(()) => Ok(()),
             Err(Broken::Sink(error) | Broken::Source(error)) => Err(error),
         }
@@ -104,11 +100,11 @@ async fn carry_both_ways(
 
 /// Passes on one direction to its end, and then that end: the other direction may go on.
 async fn pump(
+    mut flow: Flow,
     from: &mut (impl AsyncRead + Unpin),
     to: &mut (impl AsyncWrite + Unpin),
     clock: &Clock,
 ) -> Result<(), Broken> {
-    let mut flow = Flow::Reading;
     poll_fn(|cx| flow.poll(cx, from, to, clock)).await
 }
 
@@ -123,6 +119,12 @@ enum Flow {
 }
 
 impl Flow {
+    /// A direction in which this was read already.
+    fn behind(early: Bytes) -> Self {
+        // Even an empty one holds the buffer that the answer's head was read into.
+        if early.is_empty() { Self::Reading } else { Self::Writing(early.into()) }
+    }
+
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -214,7 +216,7 @@ const BUFFER: usize = 8 * 1024;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::io::{AsyncReadExt, BufWriter, duplex};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, BufWriter, duplex};
     use tokio::time::timeout;
 
     #[tokio::test]
@@ -228,10 +230,24 @@ mod tests {
             drop(sender);
         };
         let mut told = Vec::new();
-        let ((), pumped, read) =
-            tokio::join!(send, pump(&mut from, &mut to, &clock), receiver.read_to_end(&mut told));
+        let ((), pumped, read) = tokio::join!(
+            send,
+            pump(Flow::Reading, &mut from, &mut to, &clock),
+            receiver.read_to_end(&mut told)
+        );
         assert!(pumped.is_ok() && read.is_ok());
         assert!(told == sent);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_came_with_the_101_waits_no_longer_for_its_reader_than_what_comes_later() {
+        let (_reads_nothing, client) = duplex(4);
+        let (mut worker, _says_nothing) = duplex(4);
+        let early = Bytes::from_static(b"more than four bytes");
+        let idle = Duration::from_secs(1);
+        let carried = timeout(2 * idle, carry_both_ways(client, &mut worker, early, Some(idle)));
+        let error = carried.await.expect("it ends in time").expect_err("it was cut");
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     }
 
     #[tokio::test(start_paused = true)]
@@ -248,7 +264,7 @@ mod tests {
             told
         };
         let passed = tokio::select! {
-            _ = pump(&mut from, &mut to, &clock) => unreachable!("the sender has not ended"),
+            _ = pump(Flow::Reading, &mut from, &mut to, &clock) => unreachable!("the sender has not ended"),
             told = timeout(Duration::from_secs(1), told) => told,
         };
         assert_eq!(passed, Ok(*b"hello"));
