@@ -321,7 +321,7 @@ fn as_pid_1_no_pool_reaps_the_workers_of_another() {
 fn no_two_workers_of_any_pool_share_a_port() {
     let (_folder, mut program) = start(&format!(
         "pools:\n  web: {{command: [node, server.js], directory: {TESTS}/apps, workers: 3}}\n\
-         \x20 api: {{command: [python3, -m, http.server, --bind, 127.0.0.1, \"{{port}}\"], workers: 3}}\n\
+         \x20 api: {{command: [{OWN}, demo-worker, --port, \"{{port}}\"], workers: 3}}\n\
          routes: [{{pool: web}}, {{path: /api, pool: api}}]\n"
     ));
     serving(&mut program, 6);

@@ -6,12 +6,12 @@
 use crate::config::raw::{Flags, Words};
 use crate::config::word::Text;
 use crate::config::{Settings, processors};
+use crate::demo_worker;
 use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use console::AdminAddress;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 /// A front proxy and supervisor that never lets one slow call freeze a service.
 #[derive(Debug, Parser)]
@@ -52,8 +52,8 @@ pub(crate) enum Command {
     /// The demo's worker.
     #[command(hide = true)]
     DemoWorker {
-        #[arg(long)]
-        uds: PathBuf,
+        #[command(flatten)]
+        address: demo_worker::Address,
     },
     /// Kills the workers of a supervisor that was killed.
     #[command(hide = true)]

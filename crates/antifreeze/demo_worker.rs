@@ -11,36 +11,80 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
-use std::path::Path;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::LazyLock;
 use std::task::{Context as Polling, Poll, ready};
 use std::time::Duration;
-use tokio::net::UnixListener;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Interval, MissedTickBehavior};
 
-/// Serves on a unix socket until SIGTERM. By then antifreeze has let its requests finish.
-pub(crate) fn run(socket: &Path) -> anyhow::Result<()> {
+/// Where it listens.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Address {
+    #[arg(long)]
+    uds: Option<PathBuf>,
+    /// Of 127.0.0.1, for proxies that know no unix sockets
+    #[arg(long, default_value_t = 0)]
+    port: u16,
+}
+
+/// Serves until SIGTERM. By then antifreeze has let its requests finish.
+pub(crate) fn run(address: Address) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
-        let listener =
-            UnixListener::bind(socket).with_context(|| format!("cannot listen on {}", socket.display()))?;
+        let listening = Listening::open(address).await?;
         loop {
-            let (stream, _) = tokio::select! {
-                accepted = listener.accept() => accepted?,
+            tokio::select! {
+                accepted = listening.accept() => accepted?,
                 _ = terminate.recv() => return Ok(()),
-            };
-            tokio::spawn(async move {
-                let served = hyper::server::conn::http1::Builder::new()
-                    .header_read_timeout(None)
-                    .serve_connection(TokioIo::new(stream), service_fn(answer));
-                // A client that left is no news.
-                let _ = served.await;
-            });
+            }
         }
     })
+}
+
+enum Listening {
+    Unix(UnixListener),
+    Tcp(TcpListener),
+}
+
+impl Listening {
+    async fn open(address: Address) -> anyhow::Result<Self> {
+        Ok(match address {
+            Address { uds: Some(socket), .. } => Self::Unix(
+                UnixListener::bind(&socket)
+                    .with_context(|| format!("cannot listen on {}", socket.display()))?,
+            ),
+            Address { port, .. } => Self::Tcp(TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?),
+        })
+    }
+
+    async fn accept(&self) -> anyhow::Result<()> {
+        match self {
+            Self::Unix(unix) => serve(unix.accept().await?.0),
+            Self::Tcp(tcp) => {
+                let (stream, _) = tcp.accept().await?;
+                stream.set_nodelay(true)?;
+                serve(stream);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+    tokio::spawn(async move {
+        let served = hyper::server::conn::http1::Builder::new()
+            .header_read_timeout(None)
+            .serve_connection(TokioIo::new(stream), service_fn(answer));
+        // A client that left is no news.
+        let _ = served.await;
+    });
 }
 
 type Answer = Response<BoxBody<Bytes, Infallible>>;

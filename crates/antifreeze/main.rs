@@ -42,7 +42,7 @@ fn start(command: Command, matches: ArgMatches) -> anyhow::Result<ExitCode> {
         Command::Check(service) => check::run(&load(&service.flags())?).map(|()| ExitCode::SUCCESS),
         Command::Demo { flags } => run::demo(load(&flags)?),
         Command::Status { admin, json } => status::run(&admin, json).map(|()| ExitCode::SUCCESS),
-        Command::DemoWorker { uds } => demo_worker::run(&uds).map(|()| ExitCode::SUCCESS),
+        Command::DemoWorker { address } => demo_worker::run(address).map(|()| ExitCode::SUCCESS),
         Command::Sentinel => Ok(supervisor::sentinel().map(|()| ExitCode::SUCCESS)?),
     }
 }
