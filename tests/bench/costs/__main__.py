@@ -9,7 +9,8 @@ import tempfile
 import load
 import report
 from cases import CASES, Case
-from fronts import NAMES, ROOT, fronts, versions
+from fronts import NAMES, USUAL, fronts, versions
+from wheels import ROOT
 from words import choices
 
 
@@ -56,13 +57,16 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="tests/bench/hotpath",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="What a proxied request costs: CPU time of the proxy alone, beside nginx and HAProxy before the same workers, antifreeze with its\n"
-        "defaults. Rounds are interleaved; the table gives the round with the median CPU time. Everything shares this machine's processors:\n"
-        "compare the figures of one run, not those of two. An answer other than 2xx ends the run.",
+        description="What a proxied request costs: CPU time of the proxy alone, beside nginx and HAProxy (and Envoy, Caddy, Traefik) before the same\n"
+        "workers, antifreeze with its defaults. Rounds are interleaved; the table gives the round with the median CPU time. Everything shares\n"
+        "this machine's processors: compare the figures of one run, not those of two. An answer other than 2xx ends the run.\n\n"
+        "Traefik knows no unix sockets behind it: its workers are others of the same kind, on ports of 127.0.0.1. It draws no id for a\n"
+        "request; Envoy and Traefik give it to the better of two workers, the others to the best of all. Access logs hold what these\n"
+        "proxies put there by themselves (Caddy, Traefik) or the fields that antifreeze's has (the others).",
         epilog="cases:\n" + "\n".join(f"  {case.name:12} {case.what}" for case in CASES) + "\n\nBINARY=path measures another binary.",
     )
     parser.add_argument("--case", type=choices([case.name for case in CASES]), default=["get"], metavar="NAME,..", help="these cases, or 'all' (default get)")
-    parser.add_argument("--only", type=choices(NAMES), default=NAMES, metavar="PROXY,..", help="these proxies (default all three)")
+    parser.add_argument("--only", type=choices(NAMES), default=USUAL, metavar="PROXY,..", help=f"of {', '.join(NAMES)}; or 'all' (default {','.join(USUAL)})")
     parser.add_argument("--rounds", type=int, default=7, help="default 7")
     parser.add_argument("--seconds", type=int, default=3, help="of each round (default 3)")
     parser.add_argument("--json", type=pathlib.Path, default=ROOT / "target" / "hotpath.json", help="where results are kept, case by case (default target/hotpath.json)")

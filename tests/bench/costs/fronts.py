@@ -1,24 +1,26 @@
 """antifreeze and its peers before the same workers: unix sockets, keep-alive, least connections, two threads (nginx: two
-processes), a listening socket for each of them, the same forwarding fields and a request id."""
+processes), a listening socket for each of them, the same forwarding fields and a request id, as far as they can."""
 
 import contextlib
 import dataclasses
+import http.client
 import os
 import pathlib
 import re
-import shutil
-import socket
+import ssl
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 
+import peers
 from cases import Site
-from peers import THREADS, haproxy, nginx
+from peers import THREADS
+from wheels import ROOT, program
 
-ROOT = pathlib.Path(__file__).resolve().parents[3]
 ANTIFREEZE = os.environ.get("BINARY", str(ROOT / "target" / "release" / "antifreeze"))
-NAMES = ["antifreeze", "nginx", "haproxy"]
+USUAL = ["antifreeze", "nginx", "haproxy"]
+NAMES = [*USUAL, "envoy", "caddy", "traefik"]
 STARTING = 30.0
 TICK = 1 / os.sysconf("SC_CLK_TCK")
 
@@ -58,10 +60,16 @@ def fronts(folder: pathlib.Path, site: Site, names: list[str]) -> Iterator[dict[
     running: dict[str, Front] = {}
     try:
         running["antifreeze"], sockets = antifreeze(folder, site, tls)
-        if "nginx" in names:
-            running["nginx"] = peer("nginx", folder, nginx(folder, site, sockets, tls))
-        if "haproxy" in names:
-            running["haproxy"] = peer("haproxy", folder, haproxy(folder, site, sockets, tls))
+        for name, set_up in {"nginx": peers.nginx, "haproxy": peers.haproxy, "envoy": peers.envoy, "caddy": peers.caddy}.items():
+            if name in names:
+                running[name] = peer(name, folder, set_up(folder, site, sockets, tls), tls)
+        if "traefik" in names:
+            ports = []
+            for _ in sockets:
+                ports.append(peers.free_port())
+                name = f"worker-{ports[-1]}"
+                running[name] = peer(name, folder, (ports[-1], [ANTIFREEZE, "demo-worker", "--port", str(ports[-1])]), None)
+            running["traefik"] = peer("traefik", folder, peers.traefik(folder, site, ports, tls), tls)
         yield {name: front for name, front in running.items() if name in names}
     finally:
         for front in reversed(running.values()):
@@ -88,12 +96,14 @@ def antifreeze(folder: pathlib.Path, site: Site, tls: pathlib.Path | None) -> tu
     return Front("antifreeze", port, process), sorted(folder.glob("antifreeze-*/*.sock"))
 
 
-def peer(name: str, folder: pathlib.Path, prepared: tuple[int, list[str]]) -> Front:
+def peer(name: str, folder: pathlib.Path, prepared: tuple[int, list[str]], tls: pathlib.Path | None) -> Front:
     port, command = prepared
     log = folder / f"{name}.log"
+    # Two threads for those written in Go; Caddy keeps things at home.
+    environment = os.environ | {"GOMAXPROCS": str(THREADS), "HOME": str(folder)}
     with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output)
-    until(f"{name} listens", lambda: answers(port), process, log)
+        process = subprocess.Popen(command, stdout=output, stderr=output, env=environment)
+    until(f"{name} answers", lambda: answers(port, tls), process, log)
     return Front(name, port, process)
 
 
@@ -106,9 +116,15 @@ def certificate(folder: pathlib.Path) -> pathlib.Path:
     return both
 
 
-def answers(port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-        return True
+def answers(port: int, tls: pathlib.Path | None) -> bool:
+    """With a 200: Traefik listens before it knows where to."""
+    if tls:
+        connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=1, context=ssl.create_default_context(cafile=tls))
+    else:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=1)
+    with contextlib.suppress(OSError), contextlib.closing(connection):
+        connection.request("GET", "/")
+        return connection.getresponse().status == 200
     return False
 
 
@@ -121,11 +137,10 @@ def until(what: str, is_so, process: subprocess.Popen[bytes], log: pathlib.Path)
 
 
 def versions(names: list[str]) -> dict[str, str]:
-    told = {"antifreeze": [ANTIFREEZE, "--version"], "nginx": ["nginx", "-v"], "haproxy": ["haproxy", "-v"]}
+    asked = {"antifreeze": "--version", "nginx": "-v", "haproxy": "-v", "envoy": "--version", "caddy": "version", "traefik": "version"}
     found = {}
     for name in names:
-        if shutil.which(told[name][0]) is None:
-            raise SystemExit(f"{told[name][0]} is not there")
-        output = subprocess.run(told[name], capture_output=True, text=True, check=True)
+        command = [ANTIFREEZE if name == "antifreeze" else program(name), asked[name]]
+        output = subprocess.run(command, capture_output=True, text=True, check=True)
         found[name] = re.search(r"\d+\.\d+[\w.]*", output.stdout + output.stderr)[0]
     return found

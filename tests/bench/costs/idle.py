@@ -10,7 +10,7 @@ import tempfile
 import time
 
 from cases import Site
-from fronts import NAMES, Front, fronts, versions
+from fronts import USUAL, Front, fronts, versions
 from words import choices
 
 GET = b"GET / HTTP/1.1\r\nHost: bench\r\n\r\n"
@@ -89,7 +89,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--connections", type=int, default=8000, help="default 8000; each needs a descriptor here and two in a proxy")
     parser.add_argument("--kind", type=choices(list(KINDS)), default=list(KINDS), metavar="NAME,..", help="default all")
-    parser.add_argument("--only", type=choices(NAMES), default=NAMES, metavar="PROXY,..", help="default all three")
+    parser.add_argument("--only", type=choices(USUAL), default=USUAL, metavar="PROXY,..", help="default all three")
     return parser.parse_args()
 
 

@@ -1,12 +1,22 @@
 """How each peer is set up: where it listens, and its command."""
 
+import json
 import os
 import pathlib
 import socket
 
 from cases import Site
+from wheels import program
 
 THREADS = 2
+# Connections to a worker that Go's proxies keep.
+IDLE = 10_000
+# Of Envoy's access log.
+FIELDS = {
+    "time": "START_TIME", "client": "DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT", "method": "REQ(:METHOD)", "target": "REQ(:PATH)",
+    "version": "PROTOCOL", "status": "RESPONSE_CODE", "bytes": "BYTES_SENT", "duration": "DURATION", "worker": "UPSTREAM_HOST",
+    "wait": "RESPONSE_DURATION", "referer": "REQ(REFERER)", "user_agent": "REQ(USER-AGENT)", "id": "REQ(X-REQUEST-ID)",
+}
 
 
 def nginx(folder: pathlib.Path, site: Site, sockets: list[pathlib.Path], tls: pathlib.Path | None) -> tuple[int, list[str]]:
@@ -64,6 +74,120 @@ def haproxy(folder: pathlib.Path, site: Site, sockets: list[pathlib.Path], tls: 
     configuration = folder / "haproxy.cfg"
     configuration.write_text("\n".join(lines) + "\n")
     return port, ["haproxy", "-q", "-db", "-f", str(configuration)]
+
+
+def envoy(folder: pathlib.Path, site: Site, sockets: list[pathlib.Path], tls: pathlib.Path | None) -> tuple[int, list[str]]:
+    port = free_port()
+    http = {
+        "@type": of_envoy("filters.network.http_connection_manager.v3.HttpConnectionManager"),
+        "stat_prefix": "front",
+        # It tells X-Forwarded-For and X-Forwarded-Proto by itself, and draws an id.
+        "use_remote_address": True,
+        "http_filters": [
+            {"name": "router", "typed_config": {"@type": of_envoy("filters.http.router.v3.Router"), "suppress_envoy_headers": True}}
+        ],
+        "route_config": {
+            "request_headers_to_add": [{"header": {"key": "x-forwarded-host", "value": "%REQ(:AUTHORITY)%"}}],
+            "virtual_hosts": [
+                {"name": "all", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "pool", "timeout": "60s"}}]}
+            ],
+        },
+    }
+    if site.log:
+        http["access_log"] = [
+            {
+                "name": "file",
+                "typed_config": {
+                    "@type": of_envoy("access_loggers.file.v3.FileAccessLog"),
+                    "path": f"{folder}/envoy.access",
+                    "log_format": {"json_format": {key: f"%{value}%" for key, value in FIELDS.items()}},
+                },
+            }
+        ]
+    chain: dict = {"filters": [{"name": "http", "typed_config": http}]}
+    if tls:
+        file = {"filename": str(tls)}
+        common = {
+            "alpn_protocols": ["h2", "http/1.1"],
+            "tls_params": {"tls_minimum_protocol_version": "TLSv1_3", "tls_maximum_protocol_version": "TLSv1_3"},
+            "tls_certificates": [{"certificate_chain": file, "private_key": file}],
+        }
+        context = {"@type": of_envoy("transport_sockets.tls.v3.DownstreamTlsContext"), "common_tls_context": common}
+        chain["transport_socket"] = {"name": "tls", "typed_config": context}
+    most = dict.fromkeys(["max_connections", "max_pending_requests", "max_requests"], 100_000)
+    pool = {
+        "name": "pool",
+        "lb_policy": "LEAST_REQUEST",
+        "circuit_breakers": {"thresholds": [most]},
+        "load_assignment": {
+            "cluster_name": "pool",
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": {"pipe": {"path": str(path)}}}} for path in sockets]}],
+        },
+    }
+    listener = {"name": "front", "address": {"socket_address": {"address": "127.0.0.1", "port_value": port}}, "filter_chains": [chain]}
+    configuration = folder / "envoy.json"
+    configuration.write_text(json.dumps({"static_resources": {"listeners": [listener], "clusters": [pool]}}))
+    return port, [program("envoy"), "-c", str(configuration), "--concurrency", str(THREADS), "--disable-hot-restart", "-l", "warning"]
+
+
+def of_envoy(name: str) -> str:
+    return f"type.googleapis.com/envoy.extensions.{name}"
+
+
+def caddy(folder: pathlib.Path, site: Site, sockets: list[pathlib.Path], tls: pathlib.Path | None) -> tuple[int, list[str]]:
+    port = free_port()
+    forward = {
+        # It tells X-Forwarded-For, -Proto and -Host by itself.
+        "handler": "reverse_proxy",
+        "headers": {"request": {"set": {"X-Request-Id": ["{http.request.uuid}"]}}},
+        "load_balancing": {"selection_policy": {"policy": "least_conn"}},
+        "transport": {"protocol": "http", "keep_alive": {"max_idle_conns_per_host": IDLE}},
+        "upstreams": [{"dial": f"unix/{path}"} for path in sockets],
+    }
+    server = {
+        "listen": [f"127.0.0.1:{port}"],
+        "protocols": ["h1", "h2"],
+        "routes": [{"handle": [forward]}],
+        "automatic_https": {"disable": True},
+    }
+    apps: dict = {"http": {"servers": {"front": server}}}
+    if tls:
+        server["tls_connection_policies"] = [{"protocol_min": "tls1.3"}]
+        apps["tls"] = {"certificates": {"load_files": [{"certificate": str(tls), "key": str(tls)}]}}
+    logs: dict = {"default": {"level": "WARN"}}
+    if site.log:
+        server["logs"] = {}
+        logs = {"default": {"writer": {"output": "file", "filename": f"{folder}/caddy.access", "roll": False}}}
+    configuration = folder / "caddy.json"
+    configuration.write_text(json.dumps({"admin": {"disabled": True, "config": {"persist": False}}, "logging": {"logs": logs}, "apps": apps}))
+    return port, [program("caddy"), "run", "--config", str(configuration)]
+
+
+def traefik(folder: pathlib.Path, site: Site, ports: list[int], tls: pathlib.Path | None) -> tuple[int, list[str]]:
+    """It knows no unix sockets behind it, draws no id, and has no least connections, but the better of two."""
+    port = free_port()
+    balance = {
+        "strategy": "p2c",
+        "serversTransport": "kept",
+        "servers": [{"url": f"http://127.0.0.1:{port}"} for port in ports],
+    }
+    http: dict = {
+        "routers": {"all": {"rule": "PathPrefix(`/`)", "service": "pool"}},
+        "services": {"pool": {"loadBalancer": balance}},
+        "serversTransports": {"kept": {"maxIdleConnsPerHost": IDLE}},
+    }
+    dynamic = {"http": http}
+    words = [program("traefik"), f"--entrypoints.front.address=127.0.0.1:{port}", "--log.level=WARN", "--global.checknewversion=false"]
+    if tls:
+        words += ["--entrypoints.front.http.tls=true"]
+        pair = {"certFile": str(tls), "keyFile": str(tls)}
+        dynamic["tls"] = {"stores": {"default": {"defaultCertificate": pair}}, "options": {"default": {"minVersion": "VersionTLS13"}}}
+    if site.log:
+        words += [f"--accesslog.filepath={folder}/traefik.access", "--accesslog.format=json", "--accesslog.bufferingsize=100"]
+    # YAML, of which JSON is a part.
+    configuration = folder / "traefik.yaml"
+    configuration.write_text(json.dumps(dynamic))
+    return port, [*words, f"--providers.file.filename={configuration}", "--providers.file.watch=false"]
 
 
 def free_port() -> int:
