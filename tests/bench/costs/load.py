@@ -41,6 +41,8 @@ def run(case: Case, front: Front, seconds: int, folder: pathlib.Path, pace: floa
     if process.returncode != 0:
         raise SystemExit(f"{command[0]} on {front.name}: {output}")
     requests, p50, p99 = (of_h2load if with_h2load else of_wrk)(output, folder, front.name)
+    if requests == 0:
+        raise SystemExit(f"{front.name} answers nothing within {seconds} s: give it more --seconds")
     took = min(seconds, time.monotonic() - began)
     user, system = ((after[kind] - before[kind]) * 1e6 / requests for kind in (0, 1))
     return Round(round(user, 2), round(system, 2), round(requests / took), p50, p99, memory)
