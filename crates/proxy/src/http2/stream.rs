@@ -83,7 +83,8 @@ async fn answer(
         (body, Kept::Body(rest))
     };
     let request = Request::from_parts(parts, ClientBody::Http2(body));
-    let served = forward::serve(shard, Arc::clone(&watch), origin, None, request);
+    // A future of its own: this one is copied on its way to its task, and would hold two of that.
+    let served = Box::pin(forward::serve(shard, Arc::clone(&watch), origin, None, request));
     let Some(mut response) = unless_reset(served, &mut respond).await else { return Closed::Reset };
     if let Some(WorkersReset(reason)) = response.extensions_mut().remove() {
         respond.send_reset(reason);
