@@ -165,7 +165,8 @@ impl Conversation {
                 {
                     self.part_slowly();
                 }
-                self.requests.spawn(stream::serve(shard, origin, request, respond, portion));
+                // A task is copied several times, from its future to its place and out of it.
+                self.requests.spawn(Box::pin(stream::serve(shard, origin, request, respond, portion)));
             }
             if let (Some(reason), Parting::Not | Parting::Slowly(_)) = (self.finding.reason(), self.parting) {
                 self.part_now(reason);
