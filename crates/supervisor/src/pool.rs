@@ -82,7 +82,7 @@ impl Pool {
         self.shared.protocol
     }
 
-    /// A pool whose only worker serves at this address, and is kept alive by nobody.
+    /// A pool whose workers all serve at this address, and are kept alive by nobody.
     #[cfg(feature = "fuzzing")]
     #[doc(hidden)]
     pub fn around(options: &PoolOptions, address: Address) -> Self {
