@@ -191,7 +191,7 @@ impl Pool {
     pub(crate) fn claim(&mut self, request: Request, leave: Leave, now: Moment) -> Option<LeaseId> {
         let slot = match (leave, request.not_to.is_empty()) {
             // As nearly always.
-            (Leave::Any, true) => self.rotation.claim(|_| true, now),
+            (Leave::Any, true) => self.rotation.claim(now),
             _ => {
                 let (page, workers) = (self.routes.known(request.route), &self.workers);
                 let may = |slot: Slot| may_go(&request, leave, slot, page, workers);
@@ -201,9 +201,10 @@ impl Pool {
                     worker.active.is_empty() || now.since(worker.heard) <= FRESH
                 };
                 let rescued = !request.not_to.is_empty();
-                let first =
-                    rescued.then(|| self.rotation.claim(|slot| may(slot) && fresh(slot), now)).flatten();
-                first.or_else(|| self.rotation.claim(may, now))
+                let first = rescued
+                    .then(|| self.rotation.claim_among(|slot| may(slot) && fresh(slot), now))
+                    .flatten();
+                first.or_else(|| self.rotation.claim_among(may, now))
             }
         }?;
         let worker = &mut self.workers[slot.index()];

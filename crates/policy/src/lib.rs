@@ -26,6 +26,7 @@ mod staff;
 mod stall;
 mod standing;
 mod state;
+mod tournament;
 mod worker;
 
 pub use config::{FreezeConfig, Isolation, MaxInFlight, PoolConfig, QueueConfig, StartConfig, StopConfig};
