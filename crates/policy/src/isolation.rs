@@ -313,8 +313,10 @@ impl Pool {
                 }
             }
         }
-        let busy = self.busy();
-        self.routes.turn(busy, now);
+        if self.routes.is_due(now) {
+            let busy = self.busy();
+            self.routes.turn(busy, now);
+        }
     }
 
     /// How many workers are busy by their own clocks; nothing where durations tell it better, or nobody measures.

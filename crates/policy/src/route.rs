@@ -119,14 +119,16 @@ impl Routes {
         others > 0.0 && page.need * others > page.rate * self.need_of_others(route) * HEAVY
     }
 
-    /// Closes the window if it is over: what was completed in it becomes part of the means. `busy` is how many workers
+    /// Whether the window is over.
+    pub(crate) fn is_due(&self, now: Moment) -> bool {
+        now.since(self.window) >= WINDOW
+    }
+
+    /// Closes the window: what was completed in it becomes part of the means. `busy` is how many workers
     /// were busy by their own clocks, if somebody measured it: where many requests wait at once in one worker, their
     /// duration says little about the work they cause, and is only used to share it out.
     pub(crate) fn turn(&mut self, busy: Option<f64>, now: Moment) {
         let length = now.since(self.window);
-        if length < WINDOW {
-            return;
-        }
         self.window = now;
         let pages = || self.pages.iter().flatten();
         let collected: Duration = pages().map(|page| page.collected).sum();
@@ -397,7 +399,9 @@ mod tests {
                 routes.page(RouteId(1)).completed(Slot(0), now - Duration::from_millis(30), now);
             }
             routes.page(RouteId(2)).completed(Slot(0), now - Duration::from_millis(10), now);
-            routes.turn(None, now);
+            if routes.is_due(now) {
+                routes.turn(None, now);
+            }
         }
         assert!((routes.need_of_others(RouteId(2)) - 3.0).abs() < 0.1, "{}", routes.need());
         assert!((routes.need_of_others(RouteId(1)) - 0.1).abs() < 0.02);
