@@ -244,8 +244,10 @@ impl Drop for Record {
             Some(status) if self.whole || self.reason.is_some() => status.as_u16(),
             Some(_) | None => CLIENT_CLOSED,
         };
-        // Not only polls end requests: whatever drops the connection does.
-        self.watch.tick();
+        // Not only polls end requests: whatever drops the connection does. An answer that is whole became so in one.
+        if !self.whole {
+            self.watch.tick();
+        }
         let took = self.watch.now() - self.began;
         self.watch.end();
         match &self.backend {

@@ -84,7 +84,7 @@ impl Backend {
     /// # Errors
     /// What connect(2) reports.
     pub(crate) async fn fresh_berth(&self, lease: &Lease) -> io::Result<Berth> {
-        let opened = channel::open(lease.address()).await?;
+        let opened = channel::open(lease).await?;
         Ok(self.state().channels.add(lease.worker(), opened))
     }
 

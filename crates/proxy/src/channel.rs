@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
-use supervisor::Address;
+use supervisor::Lease;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -220,9 +220,9 @@ pub(crate) type Opened = (SendRequest<Bytes>, h2::client::Connection<Metered, By
 ///
 /// # Errors
 /// What connect(2) reports.
-pub(crate) async fn open(address: &Address) -> io::Result<Opened> {
+pub(crate) async fn open(lease: &Lease) -> io::Result<Opened> {
     // A worker may say goodbye and close while a request is being written: what it said is read all the same.
-    let (stream, _) = Metered::new(address.connect().await?);
+    let (stream, _) = Metered::new(lease.connect().await?);
     let opened = Builder::new()
         .enable_push(false)
         .initial_window_size(STREAM_WINDOW)

@@ -62,7 +62,7 @@ pub(crate) async fn deliver(
     for _ in 0..ATTEMPTS {
         watch.enter(Phase::Queue);
         let asked = watch.now();
-        let lease = backend.pool.claim(wanted).await.map_err(Error::Unavailable)?;
+        let lease = backend.pool.claim(wanted, asked).await.map_err(Error::Unavailable)?;
         let assigned = watch.now();
         record.note_worker(lease.worker(), assigned - asked);
         watch.enter(Phase::Answer);
@@ -195,7 +195,7 @@ impl<'a> Errand<'a> {
                 Err(Failure::Broken(error)) => return Exchanged::Failed(error),
             }
         }
-        let Ok(mut upstream) = Upstream::connect(lease.address()).await else {
+        let Ok(mut upstream) = Upstream::connect(lease).await else {
             return Exchanged::Refused(request);
         };
         match send(&mut upstream, self.watch, request).await {
@@ -300,7 +300,7 @@ impl<'a> Errand<'a> {
                     }
                     Err(Setback::Refused(unsent)) => {
                         request = unsent;
-                        claimed = self.backend.pool.claim(errand.wanted).await;
+                        claimed = self.backend.pool.claim(errand.wanted, self.watch.now()).await;
                     }
                     Err(Setback::Stale(first, _)) => {
                         self.backend.count_rescue(Rescue::Failed);

@@ -122,7 +122,7 @@ impl FromWorker {
                 if self.reply.is_end_stream() {
                     self.finish();
                 } else {
-                    hold.lease.moved();
+                    hold.lease.moved(self.watch.now());
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
@@ -145,12 +145,13 @@ impl FromWorker {
     /// The answer is whole: the lease goes back, and the connection too if it can carry another request.
     fn finish(&mut self) {
         if let Some(hold) = self.hold.take() {
+            let now = self.watch.now();
             if let Reply::Http1(_, mut upstream) = std::mem::replace(&mut self.reply, Reply::Over)
                 && upstream.is_free()
             {
-                hold.backend.put_idle(hold.lease.worker(), upstream, self.watch.now());
+                hold.backend.put_idle(hold.lease.worker(), upstream, now);
             }
-            hold.lease.finish(Outcome::Completed);
+            hold.lease.complete(now);
         }
     }
 }

@@ -19,7 +19,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
-use supervisor::{Address, Stream};
+use supervisor::{Lease, Stream};
 use tokio::time::Instant;
 
 /// An HTTP/1.1 connection to a worker.
@@ -38,8 +38,8 @@ impl Upstream {
     ///
     /// # Errors
     /// What connect(2) reports.
-    pub(crate) async fn connect(address: &Address) -> io::Result<Box<Self>> {
-        let (stream, meter) = Metered::new(address.connect().await?);
+    pub(crate) async fn connect(lease: &Lease) -> io::Result<Box<Self>> {
+        let (stream, meter) = Metered::new(lease.connect().await?);
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(LONGEST_ANSWER_HEAD)
             .max_header_size(LONGEST_ANSWER_HEAD)

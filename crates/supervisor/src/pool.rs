@@ -9,7 +9,7 @@ use crate::{
 };
 use policy::{
     Action, Admission, Event, LeaseId, Moment, Outcome, Refusal, Request, RestartReason, RouteView, Shed,
-    TicketId, WorkerId,
+    Slot, TicketId, WorkerId,
 };
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::future::poll_fn;
@@ -38,12 +38,13 @@ impl Pool {
     }
 
     /// A place at the worker with the fewest outstanding requests, waiting in the queue if all are at their cap.
-    /// Dropping the future gives the place in the queue back. When a worker is free at once it does not await.
+    /// Dropping the future gives the place in the queue back. When a worker is free at once it does not await. `now` may be
+    /// when the caller's poll began: it saves a look at the clock.
     ///
     /// # Errors
     /// [`Unavailable`] when the queue is full, the wait was too long, or no worker lives.
-    pub async fn claim(&self, request: Request) -> Result<Lease, Unavailable> {
-        let admitted = poll_fn(|cx| Poll::Ready(Shared::admit(&self.shared, request, cx.waker()))).await;
+    pub async fn claim(&self, request: Request, now: Instant) -> Result<Lease, Unavailable> {
+        let admitted = poll_fn(|cx| Poll::Ready(Shared::admit(&self.shared, request, cx.waker(), now))).await;
         self.wait(admitted).await
     }
 
@@ -91,7 +92,7 @@ impl Pool {
         while let Ok(action) = shared.next_action() {
             if let Action::Spawn(worker) = action {
                 shared.began(worker, std::process::id(), Arc::clone(&address));
-                Shared::handle(&shared, Event::Ready(worker));
+                shared.handle(Event::Ready(worker));
             }
         }
         Self { shared }
@@ -99,12 +100,12 @@ impl Pool {
 
     /// Ends the pool in order: workers finish what they hold (at most `drain_timeout`), then SIGTERM, grace, SIGKILL.
     pub fn stop(&self) {
-        Shared::handle(&self.shared, Event::Stop);
+        self.shared.handle(Event::Stop);
     }
 
     /// Ends the pool now: SIGKILL to every worker's process group.
     pub fn kill(&self) {
-        Shared::handle(&self.shared, Event::Kill);
+        self.shared.handle(Event::Kill);
     }
 
     /// Resolves at the next change of any worker's state.
@@ -126,6 +127,8 @@ pub(crate) struct Shared {
     keep_alive: Duration,
     protocol: Protocol,
     began: Instant,
+    /// Counts the verdicts that concern requests at the worker in each slot.
+    verdicts: Box<[AtomicU32]>,
     state: Mutex<State>,
     /// There are actions for the supervisor, or its alarm must ring earlier.
     pub(crate) wake: Notify,
@@ -136,6 +139,8 @@ pub(crate) struct Shared {
 #[derive(Debug)]
 struct State {
     core: policy::Pool,
+    /// What the core was told last: threads look at the clock before they have the lock, and its time does not go back.
+    now: Moment,
     waiting: HashMap<TicketId, Waiter>,
     /// The tasks of the requests at workers, by the place of their leases.
     wakers: Vec<Option<(LeaseId, Waker)>>,
@@ -151,16 +156,9 @@ struct State {
 /// The process in a slot.
 #[derive(Clone, Debug)]
 struct Process {
+    life: u32,
     pid: u32,
-    life: Arc<Life>,
-}
-
-/// What the requests at one process share.
-#[derive(Debug)]
-pub(crate) struct Life {
-    pub(crate) address: Arc<Address>,
-    /// Counts the verdicts that concern requests at this process.
-    pub(crate) verdicts: AtomicU32,
+    address: Arc<Address>,
 }
 
 /// Who waits for a worker.
@@ -204,8 +202,10 @@ impl Shared {
             keep_alive,
             protocol: options.protocol,
             began: Instant::now(),
+            verdicts: (0..slots).map(|_| AtomicU32::new(0)).collect(),
             state: Mutex::new(State {
                 core,
+                now: Moment::default(),
                 waiting: HashMap::new(),
                 wakers: Vec::new(),
                 due: HashSet::new(),
@@ -220,7 +220,12 @@ impl Shared {
     }
 
     pub(crate) fn now(&self) -> Moment {
-        Moment::after_start(self.began.elapsed())
+        self.moment(Instant::now())
+    }
+
+    /// This instant on the policy's clock.
+    pub(crate) fn moment(&self, instant: Instant) -> Moment {
+        Moment::after_start(instant.saturating_duration_since(self.began))
     }
 
     /// The instant of the runtime's clock that this moment is.
@@ -228,22 +233,29 @@ impl Shared {
         self.began + moment.elapsed()
     }
 
-    fn admit(shared: &Arc<Self>, request: Request, task: &Waker) -> Admitted {
-        let now = shared.now();
+    fn admit(shared: &Arc<Self>, request: Request, task: &Waker, now: Instant) -> Admitted {
+        let (now, task, handle) = (shared.moment(now), task.clone(), Arc::clone(shared));
         let mut state = shared.lock();
+        let now = state.advance(now);
         let admission = state.core.admit(request, now);
-        let admitted = state.admitted(admission, shared, task);
+        let admitted = state.admitted(admission, handle, task);
         shared.conclude(state, shared);
         admitted
     }
 
     fn rescue(shared: &Arc<Self>, request: Request, first: LeaseId, task: &Waker) -> Option<Admitted> {
-        let now = shared.now();
+        let (now, task, handle) = (shared.now(), task.clone(), Arc::clone(shared));
         let mut state = shared.lock();
+        let now = state.advance(now);
         let admission = state.core.rescue(request, first, now);
-        let admitted = admission.map(|admission| state.admitted(admission, shared, task));
+        let admitted = admission.map(|admission| state.admitted(admission, handle, task));
         shared.conclude(state, shared);
         admitted
+    }
+
+    /// How many verdicts on the worker in this slot there were so far.
+    pub(crate) fn verdicts(&self, slot: Slot) -> u32 {
+        self.verdicts[slot.index()].load(Ordering::Relaxed)
     }
 
     /// Whether this request is to be sent to another worker; says so once.
@@ -252,38 +264,36 @@ impl Shared {
     }
 
     pub(crate) fn moved(self: &Arc<Self>, lease: LeaseId, now: Moment) {
-        let mut state = self.lock();
-        state.core.moved(lease, now);
-        self.conclude(state, self);
+        self.tell(now, |core, now| core.moved(lease, now));
     }
 
     pub(crate) fn upgraded(self: &Arc<Self>, lease: LeaseId) {
-        let now = self.now();
+        self.tell(self.now(), |core, now| core.upgraded(lease, now));
+    }
+
+    pub(crate) fn release(self: &Arc<Self>, lease: LeaseId, outcome: Outcome, now: Moment) {
         let mut state = self.lock();
-        state.core.upgraded(lease, now);
-        self.conclude(state, self);
-    }
-
-    pub(crate) fn release(shared: &Arc<Self>, lease: LeaseId, outcome: Outcome) {
-        let now = shared.now();
-        let mut state = shared.lock();
-        state.forget(lease);
+        let task = state.forget(lease);
+        let now = state.advance(now);
         state.core.release(lease, outcome, now);
-        shared.conclude(state, shared);
+        self.conclude(state, self);
+        // Perhaps the last that was left of the task, which then ends: not under the lock.
+        drop(task);
     }
 
-    pub(crate) fn handle(shared: &Arc<Self>, event: Event) {
-        let now = shared.now();
-        let mut state = shared.lock();
-        state.core.handle(event, now);
-        shared.conclude(state, shared);
+    pub(crate) fn handle(self: &Arc<Self>, event: Event) {
+        self.tell(self.now(), |core, now| core.handle(event, now));
     }
 
-    pub(crate) fn handle_timeout(shared: &Arc<Self>) {
-        let now = shared.now();
-        let mut state = shared.lock();
-        state.core.handle_timeout(now);
-        shared.conclude(state, shared);
+    pub(crate) fn handle_timeout(self: &Arc<Self>) {
+        self.tell(self.now(), policy::Pool::handle_timeout);
+    }
+
+    fn tell(self: &Arc<Self>, now: Moment, what: impl FnOnce(&mut policy::Pool, Moment)) {
+        let mut state = self.lock();
+        let now = state.advance(now);
+        what(&mut state.core, now);
+        self.conclude(state, self);
     }
 
     /// The next thing for the supervisor's task to do. If there is none: when to wake.
@@ -301,13 +311,19 @@ impl Shared {
 
     /// The process of this life runs.
     pub(crate) fn began(&self, worker: WorkerId, pid: u32, address: Arc<Address>) {
-        let life = Arc::new(Life { address, verdicts: AtomicU32::new(0) });
-        self.lock().processes[worker.slot.index()] = Some(Process { pid, life });
+        self.lock().processes[worker.slot.index()] = Some(Process { life: worker.life, pid, address });
     }
 
     /// The process in this slot is gone.
     pub(crate) fn ended(&self, worker: WorkerId) {
         self.lock().processes[worker.slot.index()] = None;
+    }
+
+    /// Where this worker listens, while its process runs.
+    pub(crate) fn address(&self, worker: WorkerId) -> Option<Arc<Address>> {
+        let state = self.lock();
+        let process = state.processes[worker.slot.index()].as_ref();
+        process.filter(|process| process.life == worker.life).map(|process| Arc::clone(&process.address))
     }
 
     fn status(&self) -> PoolStatus {
@@ -318,7 +334,7 @@ impl Shared {
         let workers = workers.map(|(view, process)| WorkerStatus {
             id: view.id,
             pid: process.as_ref().map(|process| process.pid),
-            address: process.as_ref().map(|process| Address::clone(&process.life.address)),
+            address: process.as_ref().map(|process| Address::clone(&process.address)),
             phase: view.phase,
             since: now.since(view.entered),
             in_flight: view.in_flight,
@@ -363,10 +379,9 @@ impl Shared {
         while let Some(action) = state.core.poll_action() {
             match action {
                 Action::Grant(ticket, id) => {
-                    let life = state.life(id.worker);
-                    if let (Some(waiter), Some(life)) = (state.waiting.remove(&ticket), life) {
-                        state.remember(id, &waiter.task);
-                        verdicts.push((waiter.granted, Ok(Lease::new(Arc::clone(shared), id, life))));
+                    if let Some(waiter) = state.waiting.remove(&ticket) {
+                        state.remember(id, waiter.task);
+                        verdicts.push((waiter.granted, Ok(Lease::new(Arc::clone(shared), id))));
                     }
                 }
                 Action::Reject(ticket, refusal) => {
@@ -374,8 +389,8 @@ impl Shared {
                         .extend(state.waiting.remove(&ticket).map(|waiter| (waiter.granted, Err(refusal))));
                 }
                 Action::Rescue(id) => {
-                    if let (Some(life), Some(task)) = (state.life(id.worker), state.task(id)) {
-                        life.verdicts.fetch_add(1, Ordering::Relaxed);
+                    if let Some(task) = state.task(id) {
+                        self.verdicts[id.worker.slot.index()].fetch_add(1, Ordering::Relaxed);
                         state.due.insert(id);
                         rescued.push(task);
                     }
@@ -417,34 +432,33 @@ impl Shared {
 }
 
 impl State {
-    fn admitted(&mut self, admission: Admission, shared: &Arc<Shared>, task: &Waker) -> Admitted {
+    /// What the core is to be told of the time when somebody saw this.
+    fn advance(&mut self, seen: Moment) -> Moment {
+        self.now = self.now.max(seen);
+        self.now
+    }
+
+    fn admitted(&mut self, admission: Admission, shared: Arc<Shared>, task: Waker) -> Admitted {
         match admission {
-            Admission::Assigned(id) => match self.life(id.worker) {
-                Some(life) => {
-                    self.remember(id, task);
-                    Admitted::Now(Lease::new(Arc::clone(shared), id, life))
-                }
-                None => unreachable!("only workers with a process serve"),
-            },
+            Admission::Assigned(id) => {
+                self.remember(id, task);
+                Admitted::Now(Lease::new(shared, id))
+            }
             Admission::Queued(ticket) => {
                 let (granted, receiver) = oneshot::channel();
-                self.waiting.insert(ticket, Waiter { granted, task: task.clone() });
+                self.waiting.insert(ticket, Waiter { granted, task });
                 Admitted::Later(ticket, receiver)
             }
             Admission::Shed(refusal) => Admitted::Never(refusal),
         }
     }
 
-    fn life(&self, worker: WorkerId) -> Option<Arc<Life>> {
-        self.processes[worker.slot.index()].as_ref().map(|process| Arc::clone(&process.life))
-    }
-
-    fn remember(&mut self, lease: LeaseId, task: &Waker) {
+    fn remember(&mut self, lease: LeaseId, task: Waker) {
         let place = lease.place();
         if self.wakers.len() <= place {
             self.wakers.resize_with(place + 1, || None);
         }
-        self.wakers[place] = Some((lease, task.clone()));
+        self.wakers[place] = Some((lease, task));
     }
 
     fn task(&self, lease: LeaseId) -> Option<Waker> {
@@ -452,15 +466,12 @@ impl State {
         (*owner == lease).then(|| task.clone())
     }
 
-    fn forget(&mut self, lease: LeaseId) {
-        // Where a worker died, its leases' places may be others' by now.
-        if let Some(place) = self.wakers.get_mut(lease.place())
-            && place.as_ref().is_some_and(|(owner, _)| *owner == lease)
-        {
-            *place = None;
-        }
+    fn forget(&mut self, lease: LeaseId) -> Option<Waker> {
         if !self.due.is_empty() {
             self.due.remove(&lease);
         }
+        // Where a worker died, its leases' places may be others' by now.
+        let place = self.wakers.get_mut(lease.place())?;
+        place.take_if(|(owner, _)| *owner == lease).map(|(_, task)| task)
     }
 }

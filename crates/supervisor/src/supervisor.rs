@@ -193,7 +193,7 @@ impl Supervisor {
             };
             tokio::select! {
                 () = shared.wake.notified() => {}
-                () = alarm => Shared::handle_timeout(&shared),
+                () = alarm => shared.handle_timeout(),
                 _ = ended.recv() => self.reap(),
                 _ = look.tick() => self.measure(),
                 Some(told) = self.tasks.join_next() => if let Ok(told) = told { self.hear(told) },
@@ -221,7 +221,7 @@ impl Supervisor {
             Action::Judged(judgement) => {
                 self.log_judgement(&judgement);
                 if self.child(judgement.worker).is_some_and(|child| load::is_stopped(child.pid)) {
-                    Shared::handle(&self.shared, Event::Stopped(judgement.worker));
+                    self.shared.handle(Event::Stopped(judgement.worker));
                 }
             }
             Action::Standing(report) => self.log_standing(&report),
@@ -247,7 +247,7 @@ impl Supervisor {
             }
             Err(error) => {
                 self.last_words[worker.slot.index()] = LastWords::not_spawned(&error);
-                Shared::handle(&self.shared, Event::SpawnFailed(worker));
+                self.shared.handle(Event::SpawnFailed(worker));
             }
         }
     }
@@ -317,7 +317,7 @@ impl Supervisor {
     fn measure(&mut self) {
         for child in self.children.iter_mut().flatten() {
             if let Some(share) = child.load.measure(child.pid) {
-                Shared::handle(&self.shared, Event::Busy(child.worker, share));
+                self.shared.handle(Event::Busy(child.worker, share));
             }
         }
     }
@@ -343,7 +343,7 @@ impl Supervisor {
                 *words = LastWords::Coming(Vec::new());
             }
             // In this order: until the policy knows, somebody may be assigned to it.
-            Shared::handle(&self.shared, Event::Exited(worker, exit));
+            self.shared.handle(Event::Exited(worker, exit));
             self.shared.ended(worker);
             self.tasks.spawn(async move {
                 let all_read = async { while readers.join_next().await.is_some() {} };
@@ -359,7 +359,7 @@ impl Supervisor {
 
     fn hear(&mut self, told: Told) {
         match told {
-            Told::Event(event) => Shared::handle(&self.shared, event),
+            Told::Event(event) => self.shared.handle(event),
             Told::LastWords(worker, output) => {
                 let place = &mut self.last_words[worker.slot.index()];
                 if let LastWords::Coming(reports) = std::mem::replace(place, LastWords::Output(output)) {

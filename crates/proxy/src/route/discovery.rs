@@ -17,8 +17,8 @@ use policy::{Outcome, Phase, WorkerId};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use supervisor::{Address, Protocol, Stream, Unavailable};
-use tokio::time::{sleep, timeout};
+use supervisor::{Protocol, Stream, Unavailable};
+use tokio::time::{Instant, sleep, timeout};
 
 /// Why there is no document.
 #[derive(Debug, thiserror::Error)]
@@ -105,8 +105,9 @@ fn serving_workers(backend: &Backend) -> Vec<WorkerId> {
 
 async fn fetch(backend: &Backend, target: &str) -> Result<super::Templates, Missing> {
     let path = target.split('?').next().unwrap_or(target);
-    let lease = backend.pool.claim(backend.route(&Method::GET, path).id.into()).await?;
-    let asked = ask(lease.address(), target, backend.protocol).await;
+    let route = backend.route(&Method::GET, path).id;
+    let lease = backend.pool.claim(route.into(), Instant::now()).await?;
+    let asked = ask(lease.connect(), target, backend.protocol).await;
     lease.finish(match asked {
         Ok(_) => Outcome::Completed,
         Err(Missing::Unreachable(_)) => Outcome::Refused,
@@ -119,9 +120,13 @@ async fn fetch(backend: &Backend, target: &str) -> Result<super::Templates, Miss
 }
 
 /// One request on a connection of its own.
-async fn ask(address: &Address, target: &str, protocol: Protocol) -> Result<Bytes, Missing> {
+async fn ask(
+    connect: impl Future<Output = io::Result<Stream>>,
+    target: &str,
+    protocol: Protocol,
+) -> Result<Bytes, Missing> {
     let answered = async {
-        let stream = address.connect().await.map_err(Missing::Unreachable)?;
+        let stream = connect.await.map_err(Missing::Unreachable)?;
         match protocol {
             Protocol::Http1 => ask_in_http1(stream, target).await,
             Protocol::H2c => ask_in_http2(stream, target).await,

@@ -1,4 +1,5 @@
 use super::*;
+use supervisor::Address;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -6,7 +7,10 @@ use tokio::task::JoinHandle;
 #[tokio::test]
 async fn a_document_is_read_from_one_request() {
     let (address, request) = answering(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}".to_vec()).await;
-    assert_eq!(ask(&address, "/openapi.json?v=1", Protocol::Http1).await.expect("it is there"), "{}");
+    assert_eq!(
+        ask(address.connect(), "/openapi.json?v=1", Protocol::Http1).await.expect("it is there"),
+        "{}"
+    );
     let (request, _) = request.await.expect("no panic");
     assert!(request.starts_with("GET /openapi.json?v=1 HTTP/1.1\r\n"), "{request}");
     assert!(request.contains("user-agent: antifreeze\r\n"), "{request}");
@@ -27,7 +31,8 @@ async fn what_is_no_document_is_told_apart() {
     ];
     for (answer, expected) in cases {
         let (address, _request) = answering(answer).await;
-        let reason = ask(&address, "/openapi.json", Protocol::Http1).await.expect_err(expected).to_string();
+        let reason =
+            ask(address.connect(), "/openapi.json", Protocol::Http1).await.expect_err(expected).to_string();
         assert!(reason.starts_with(expected), "{reason}");
     }
 }
@@ -36,8 +41,10 @@ async fn what_is_no_document_is_told_apart() {
 async fn a_document_that_does_not_end_is_given_up() {
     let unfinished = b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{\"paths\":".to_vec();
     let (address, connection) = answering(unfinished).await;
-    let reason =
-        ask(&address, "/openapi.json", Protocol::Http1).await.expect_err("it does not end").to_string();
+    let reason = ask(address.connect(), "/openapi.json", Protocol::Http1)
+        .await
+        .expect_err("it does not end")
+        .to_string();
     assert_eq!(reason, "it did not come within 10 s");
     drop(connection);
 }
