@@ -22,9 +22,11 @@ pub(crate) mod shape;
 mod template;
 
 use crate::route::template::Templates;
+use foldhash::SharedSeed;
+use foldhash::quality::SeedableRandomState;
 use http::{Method, StatusCode, Uri};
 use policy::{RouteId, Urgency};
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -63,8 +65,9 @@ struct Shared {
     openapi: OpenApi,
     health: Vec<String>,
     patterns: Templates,
-    /// Random, so that nobody outside can choose who shares a route.
-    hasher: RandomState,
+    /// Keyed at random, so that nobody outside can choose who shares a route. A quick hash does, whose key could be found by
+    /// those who see what it makes of their input: nobody does.
+    hasher: SeedableRandomState,
     /// Counts changes of what is under the lock, so that threads notice them without it.
     version: AtomicU32,
     state: Mutex<State>,
@@ -100,7 +103,10 @@ impl RouteTable {
                 openapi: routing.openapi.clone(),
                 health: routing.health.clone(),
                 patterns,
-                hasher: RandomState::new(),
+                hasher: SeedableRandomState::with_seed(
+                    RandomState::new().hash_one(()),
+                    SharedSeed::global_random(),
+                ),
                 version: AtomicU32::new(0),
                 state: Mutex::default(),
             }),

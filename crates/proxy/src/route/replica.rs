@@ -2,6 +2,7 @@
 
 use super::template::Templates;
 use super::{Candidate, Claim, NAMED, Route, RouteTable, Verb, shape};
+use foldhash::fast::RandomState;
 use http::Method;
 use policy::RouteId;
 use std::borrow::Cow;
@@ -16,8 +17,9 @@ pub(crate) struct Replica {
     version: u32,
     /// How many of the table's names were copied.
     copied: usize,
-    /// By method and template, those alone that are their own template: so a path found here needs no look at templates.
-    ids: [HashMap<Arc<str>, RouteId>; Verb::ALL.len()],
+    /// By method and template, those alone that are their own template: so a path found here needs no look at templates. They
+    /// are few, so a hash does that is quick and no more.
+    ids: [HashMap<Arc<str>, RouteId, RandomState>; Verb::ALL.len()],
     document: Arc<Templates>,
     /// The weakest claim that the table had a name for.
     weakest: Option<Claim>,
