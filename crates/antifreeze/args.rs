@@ -6,12 +6,12 @@
 use crate::config::raw::{Flags, Words};
 use crate::config::word::Text;
 use crate::config::{Settings, processors};
-use crate::demo_worker;
 use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use console::AdminAddress;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 /// A front proxy and supervisor that never lets one slow call freeze a service.
 #[derive(Debug, Parser)]
@@ -53,11 +53,22 @@ pub(crate) enum Command {
     #[command(hide = true)]
     DemoWorker {
         #[command(flatten)]
-        address: demo_worker::Address,
+        address: DemoAddress,
     },
     /// Kills the workers of a supervisor that was killed.
     #[command(hide = true)]
     Sentinel,
+}
+
+/// Where the demo's worker listens.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct DemoAddress {
+    #[arg(long)]
+    pub(crate) uds: Option<PathBuf>,
+    /// Of 127.0.0.1, for proxies that know no unix sockets
+    #[arg(long, default_value_t = 0)]
+    pub(crate) port: u16,
 }
 
 const RANKS: &str = "\

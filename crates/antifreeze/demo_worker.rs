@@ -1,6 +1,7 @@
 //! The built-in worker: one thread, one event loop, and a few ways to misbehave. Enough to see the main job at work on a
 //! machine without Python.
 
+use crate::args::DemoAddress;
 use anyhow::Context;
 use bytes::Bytes;
 use http_body_util::combinators::BoxBody;
@@ -12,7 +13,6 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::LazyLock;
 use std::task::{Context as Polling, Poll, ready};
@@ -22,19 +22,8 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Interval, MissedTickBehavior};
 
-/// Where it listens.
-#[derive(Debug, clap::Args)]
-#[group(required = true, multiple = false)]
-pub(crate) struct Address {
-    #[arg(long)]
-    uds: Option<PathBuf>,
-    /// Of 127.0.0.1, for proxies that know no unix sockets
-    #[arg(long, default_value_t = 0)]
-    port: u16,
-}
-
 /// Serves until SIGTERM. By then antifreeze has let its requests finish.
-pub(crate) fn run(address: Address) -> anyhow::Result<()> {
+pub(crate) fn run(address: DemoAddress) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;
@@ -54,13 +43,13 @@ enum Listening {
 }
 
 impl Listening {
-    async fn open(address: Address) -> anyhow::Result<Self> {
+    async fn open(address: DemoAddress) -> anyhow::Result<Self> {
         Ok(match address {
-            Address { uds: Some(socket), .. } => Self::Unix(
+            DemoAddress { uds: Some(socket), .. } => Self::Unix(
                 UnixListener::bind(&socket)
                     .with_context(|| format!("cannot listen on {}", socket.display()))?,
             ),
-            Address { port, .. } => Self::Tcp(TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?),
+            DemoAddress { port, .. } => Self::Tcp(TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?),
         })
     }
 

@@ -70,7 +70,7 @@ fn request(line: &str, fields: HeaderMap, version: Version, is_trusted: bool) {
         }
         _ => panic!("{headers:?}"),
     }
-    let via = headers.get_all(VIA).iter().last().expect("ours is the last");
+    let via = headers.get_all(VIA).iter().next_back().expect("ours is the last");
     assert!(via.to_str().is_ok_and(|via| via.ends_with(" antifreeze")), "{via:?}");
     // A trusted proxy may say what it likes, also twice.
     let ids = headers.get_all("x-request-id").iter().count();
