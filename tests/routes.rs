@@ -133,7 +133,7 @@ fn behind(routes: &RouteTable, act: impl FnOnce(&str) + Send + 'static) {
         let sites = vec![Site::everything(Timeouts::default(), &Limits::default())];
         let options = Options { sites, ..Options::default() };
         let apps = [App { pool: pool.clone(), routes: routes.clone(), rescue: RescueScope::Safe }];
-        let running = proxy::start(&apps, &options, &metrics, listeners).expect("threads");
+        let running = proxy::start(&apps, &options, &metrics, listeners, || {}).expect("threads");
         let address = running.listeners()[0].endpoint.to_string();
         let client = std::thread::spawn(move || {
             let _end = OnDrop(|| pool.kill());

@@ -1,5 +1,6 @@
 //! Start, run, drain, stop.
 
+use crate::allocator;
 use crate::config::{Configuration, Settings};
 use crate::crew::Crew;
 use crate::demo;
@@ -116,7 +117,7 @@ fn serve(
                 let _ = console_ends.await;
             }))
         });
-        let running = proxy::start(&apps, &proxy_options, &metrics, listeners)?;
+        let running = proxy::start(&apps, &proxy_options, &metrics, listeners, allocator::let_go)?;
         for listener in running.listeners() {
             tracing::info!(target: START, "listening on {listener}");
         }

@@ -15,7 +15,7 @@ use crate::origin::Origin;
 use crate::preface::{self, Spoken};
 use crate::role::{HttpsPort, Listener, ProxyProtocol, Role};
 use crate::route::discovery;
-use crate::shard::{SWEEP_EVERY, Shard};
+use crate::shard::{Lately, SWEEP_EVERY, SWEEP_QUIET, Shard};
 use crate::watch::Watch;
 use crate::{BindError, Options};
 use http::StatusCode;
@@ -52,7 +52,8 @@ pub(crate) enum Stage {
     Cut,
 }
 
-/// Starts one thread for each set of listeners, in front of these apps. Each of the options' sites is of one of them.
+/// Starts one thread for each set of listeners, in front of these apps. Each of the options' sites is of one of them. A thread
+/// of which nothing was asked for a moment lets go of the memory that its allocator keeps at hand for it.
 ///
 /// # Errors
 /// When a thread or its runtime cannot be made.
@@ -61,6 +62,7 @@ pub fn start(
     options: &Options,
     metrics: &Metrics,
     listeners: Listeners,
+    let_go: fn(),
 ) -> io::Result<Running> {
     let bound = listeners.bound().to_vec();
     let (stage, _) = watch::channel(Stage::Serving);
@@ -79,7 +81,7 @@ pub fn start(
                         errands.spawn(discovery::follow(Arc::clone(backend)));
                     }
                 }
-                run(shard, acceptors, stage, errands).await;
+                run(shard, acceptors, stage, errands, let_go).await;
             });
         };
         threads.push(std::thread::Builder::new().name(format!("proxy-{number}")).spawn(body)?);
@@ -118,6 +120,7 @@ async fn run(
     acceptors: Vec<Acceptor>,
     mut stage: watch::Receiver<Stage>,
     errands: JoinSet<()>,
+    let_go: fn(),
 ) {
     let mut connections = JoinSet::new();
     let mut doors = Vec::new();
@@ -153,9 +156,12 @@ async fn run(
             },
             Some(_) = connections.join_next() => {}
             () = &mut sweep => {
-                let pause = shard.sweep();
-                // On other threads too seats become free.
-                let pause = if seatless.is_some() { SWEEP_EVERY } else { pause };
+                let lately = shard.sweep();
+                if lately == Lately::Quiet {
+                    let_go();
+                }
+                // A thread that nothing is asked of need not wake often. But on other threads too seats become free.
+                let pause = if lately == Lately::Asked || seatless.is_some() { SWEEP_EVERY } else { SWEEP_QUIET };
                 sweep.as_mut().reset(Instant::now() + pause);
             }
         }

@@ -131,9 +131,9 @@ impl Shard {
         self.state().refusals.count(reason);
     }
 
-    /// Closes stale connections, forgets tunnels that ended, and adds the counts up. Tells after how long that is to be done
-    /// again: a thread that nothing is asked of need not wake often.
-    pub(crate) fn sweep(&self) -> Duration {
+    /// Closes stale connections, forgets tunnels that ended, and adds the counts up. Tells how busy the thread was since the
+    /// last time.
+    pub(crate) fn sweep(&self) -> Lately {
         for backend in &self.backends {
             backend.sweep();
         }
@@ -141,7 +141,7 @@ impl Shard {
         while state.tunnels.try_join_next().is_some() {}
         state.answers.flush();
         state.refusals.flush();
-        if self.asked.swap(false, Ordering::Relaxed) { SWEEP_EVERY } else { SWEEP_IDLE }
+        if self.asked.swap(false, Ordering::Relaxed) { Lately::Asked } else { Lately::Quiet }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -149,6 +149,13 @@ impl Shard {
     }
 }
 
+/// Whether a thread got requests since its last sweep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lately {
+    Asked,
+    Quiet,
+}
+
 /// How often a thread sweeps that has something to do, and one that has not.
 pub(crate) const SWEEP_EVERY: Duration = Duration::from_millis(250);
-const SWEEP_IDLE: Duration = Duration::from_secs(1);
+pub(crate) const SWEEP_QUIET: Duration = Duration::from_secs(1);
