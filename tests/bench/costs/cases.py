@@ -13,6 +13,8 @@ class Site:
     log: bool = False
     # Workers that do nothing but tunnels.
     tunnels: bool = False
+    # Connections of clients at once, at most. For each of them a proxy may have one to a worker.
+    clients: int = 9500
 
 
 @dataclasses.dataclass(frozen=True)

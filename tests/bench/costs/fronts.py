@@ -81,7 +81,7 @@ def fronts(folder: pathlib.Path, site: Site, names: list[str]) -> Iterator[dict[
 def antifreeze(folder: pathlib.Path, site: Site, tls: pathlib.Path | None) -> tuple[Front, list[pathlib.Path]]:
     words = ["run" if site.tunnels else "demo", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--threads", str(THREADS), "--workers", str(site.workers)]
     # The others let any number of requests wait, and come on one connection.
-    words += ["--queue-limit", "10000", "--connection-request-limit", "off"]
+    words += ["--queue-limit", "10000", "--connection-request-limit", "off", "--connection-limit", str(max(16384, site.clients + 100))]
     if tls:
         words += ["--tls-cert", str(tls), "--tls-key", str(tls)]
     if site.log:

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import resource
 import socket
 
 from cases import Site
@@ -35,12 +36,13 @@ def nginx(folder: pathlib.Path, site: Site, sockets: list[pathlib.Path], tls: pa
             '"duration":$request_time,"worker":"$upstream_addr","wait":"$upstream_response_time",'
             '"referer":"$http_referer","user_agent":"$http_user_agent","id":"$request_id"}\';'
         )
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     configuration = folder / "nginx.conf"
     configuration.write_text(
         # The workers' folder is open to their owner alone.
         ("user root;" if os.getuid() == 0 else "")
         + f"worker_processes {THREADS}; pid {folder}/nginx.pid; error_log {folder}/nginx.error; daemon off;"
-        + "worker_rlimit_nofile 20000; events { worker_connections 19000; }"
+        + f"worker_rlimit_nofile {min(2 * site.clients + 1000, limit)}; events {{ worker_connections {min(2 * site.clients, limit)}; }}"
         + f"http {{ {places} {line} access_log {log}; keepalive_requests 1000000000; client_body_buffer_size 128k;"
         + f"upstream pool {{ least_conn; keepalive 64; keepalive_requests 1000000000; {servers} }}"
         + f"server {{ listen 127.0.0.1:{port} {'ssl http2' if tls else ''} reuseport; {secure}"
@@ -56,8 +58,9 @@ def nginx(folder: pathlib.Path, site: Site, sockets: list[pathlib.Path], tls: pa
 def haproxy(folder: pathlib.Path, site: Site, sockets: list[pathlib.Path], tls: pathlib.Path | None) -> tuple[int, list[str]]:
     port = free_port()
     secure = f" ssl crt {tls} alpn h2,http/1.1 ssl-min-ver TLSv1.3" if tls else ""
-    lines = ["global", f" nbthread {THREADS}", " maxconn 9500"]
-    lines += ["defaults", " mode http", " maxconn 9500", " option forwardfor", " http-reuse always"]
+    # By itself it does not start unless it may have two descriptors for each of them.
+    lines = ["global", f" nbthread {THREADS}", f" maxconn {site.clients}", " no strict-limits"]
+    lines += ["defaults", " mode http", f" maxconn {site.clients}", " option forwardfor", " http-reuse always"]
     lines += [f" timeout {step} 60s" for step in ("client", "server", "connect", "queue", "http-request", "http-keep-alive")]
     lines += ["frontend front", *[f" bind 127.0.0.1:{port}{secure}"] * THREADS]
     if site.log:
