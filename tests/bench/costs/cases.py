@@ -11,7 +11,7 @@ class Site:
     tls: bool = False
     # A JSON access log to a file.
     log: bool = False
-    # Workers that do nothing but tunnels.
+    # Workers that do nothing but tunnels and streams.
     tunnels: bool = False
     # Connections of clients at once, at most. For each of them a proxy may have one to a worker.
     clients: int = 9500

@@ -24,6 +24,7 @@ class Kind:
 
 
 GET = b"GET / HTTP/1.1\r\nHost: bench\r\n\r\n"
+STREAM = b"GET /stream HTTP/1.1\r\nHost: bench\r\nAccept: text/event-stream\r\n\r\n"
 UPGRADE = (
     b"GET / HTTP/1.1\r\nHost: bench\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
@@ -32,6 +33,7 @@ KINDS = {
     "plain": Kind("one request each, then silence", Site(), Asked(GET, b"200"), 1),
     "tls": Kind("the same inside TLS 1.3", Site(tls=True), Asked(GET, b"200", tls=True), 1),
     "tunnel": Kind("WebSockets in which nobody speaks", Site(tunnels=True), Asked(UPGRADE, b"101"), 2),
+    "streaming": Kind("answers that go on: 1 KiB every 100 ms, read at once", Site(tunnels=True), Asked(STREAM, b"200", streams=True), 2, 500),
 }
 # When the memory of connections, and what closed ones left, is looked at: seconds.
 SETTLED = 10.0
@@ -97,7 +99,7 @@ def arguments() -> argparse.Namespace:
         description="Memory (PSS) of the proxy, workers not counted, for each connection that is open: as soon as all are, and 10 s later. Then what is\n"
         "left 10 s after all are closed, and after a second wave of as many.",
         epilog=f"kinds, and how many of each:\n{kinds}\n\n"
-        "A connection takes a descriptor of the proxy (a WebSocket two) and one of the client, which is as many processes as it\n"
+        "A connection takes a descriptor of the proxy (a WebSocket and a stream two) and one of the client, which is as many processes as it\n"
         "takes; so without --connections as many are opened as the hard limit of descriptors (ulimit -Hn) lets a proxy have.\n\n"
         "BINARY=path measures another binary.",
     )

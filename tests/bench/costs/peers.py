@@ -47,6 +47,8 @@ def nginx(folder: pathlib.Path, site: Site, sockets: list[pathlib.Path], tls: pa
         + f"upstream pool {{ least_conn; keepalive 64; keepalive_requests 1000000000; {servers} }}"
         + f"server {{ listen 127.0.0.1:{port} {'ssl http2' if tls else ''} reuseport; {secure}"
         + "location / { proxy_pass http://pool; proxy_http_version 1.1; proxy_buffers 8 32k; proxy_max_temp_file_size 0;"
+        # Or else it would pass on no piece of a stream before there are 32 KiB.
+        + ("proxy_buffering off;" if site.tunnels else "")
         + f"proxy_set_header Connection {connection}; proxy_set_header Upgrade {upgrade}; proxy_read_timeout 60s;"
         + "proxy_set_header Host $host; proxy_set_header X-Forwarded-For $remote_addr;"
         + "proxy_set_header X-Forwarded-Proto $scheme; proxy_set_header X-Forwarded-Host $host;"
@@ -62,6 +64,9 @@ def haproxy(folder: pathlib.Path, site: Site, sockets: list[pathlib.Path], tls: 
     lines = ["global", f" nbthread {THREADS}", f" maxconn {site.clients}", " no strict-limits"]
     lines += ["defaults", " mode http", f" maxconn {site.clients}", " option forwardfor", " http-reuse always"]
     lines += [f" timeout {step} 60s" for step in ("client", "server", "connect", "queue", "http-request", "http-keep-alive")]
+    if site.tunnels:
+        # Or else the kernel keeps each piece of a stream for 200 ms, in case there is more.
+        lines += [" option http-no-delay"]
     lines += ["frontend front", *[f" bind 127.0.0.1:{port}{secure}"] * THREADS]
     if site.log:
         # It writes to no file by itself; a descriptor that is one serves.

@@ -6,6 +6,7 @@ import dataclasses
 import multiprocessing
 import multiprocessing.connection
 import resource
+import selectors
 import socket
 import ssl
 from collections.abc import Iterator
@@ -25,6 +26,8 @@ class Asked:
     request: bytes
     status: bytes
     tls: bool = False
+    # Whether the answer goes on, and is read.
+    streams: bool = False
 
 
 def descriptors() -> int:
@@ -71,14 +74,32 @@ def hold(pipe: multiprocessing.connection.Connection, port: int, asked: Asked, n
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
-        connections = [open_one(port, context, asked, number) for number in numbers]
-        pipe.send(None)
-        pipe.poll(None)
-        for connection in connections:
-            connection.close()
+        with selectors.DefaultSelector() as selector:
+            selector.register(pipe, selectors.EVENT_READ)
+            connections = []
+            for number in numbers:
+                connections.append(open_one(port, context, asked, number))
+                if asked.streams:
+                    selector.register(connections[-1], selectors.EVENT_READ)
+                    read(selector, 0)
+            pipe.send(None)
+            while read(selector, None):
+                pass
+            for connection in connections:
+                connection.close()
     except (OSError, EOFError, ValueError) as error:
         with contextlib.suppress(OSError):
             pipe.send(f"{type(error).__name__}: {error}")
+
+
+def read(selector: selectors.BaseSelector, timeout: float | None) -> bool:
+    """Takes what came. False when it is time to leave."""
+    for key, _ in selector.select(timeout):
+        if not isinstance(key.fileobj, socket.socket):
+            return False
+        if not key.fileobj.recv(65536):
+            raise EOFError("a stream ended")
+    return True
 
 
 def open_one(port: int, context: ssl.SSLContext | None, asked: Asked, number: int) -> socket.socket:
