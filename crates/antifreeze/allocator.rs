@@ -11,9 +11,9 @@ static ALLOCATOR: Jemalloc = Jemalloc;
 /// A thread of its own gives back what was free for a second; it sleeps while there is nothing. Pieces of 1 to 14 KiB, which
 /// is what connections are made of, are cut from 16 pages at a time, instead of as few as waste nothing (2 for pieces of 8
 /// KiB): each such run of pages is described in 128 bytes that jemalloc never gives back. What the environment says
-/// (`_RJEM_MALLOC_CONF`) counts for more (jemalloc(3), TUNING).
+/// (`MALLOC_CONF`) counts for more (jemalloc(3), TUNING).
 // SAFETY: jemalloc reads the first word, which is the address of a text that a zero ends. Nothing else has this name.
-#[unsafe(export_name = "_rjem_malloc_conf")]
+#[unsafe(export_name = "malloc_conf")]
 static SETTINGS: &[u8] =
     b"background_thread:true,max_background_threads:1,dirty_decay_ms:1000,muzzy_decay_ms:0,slab_sizes:1024-14336:16\0";
 
