@@ -41,8 +41,8 @@ async fn serve(address: &str) -> io::Result<()> {
     };
     loop {
         let stream = match &listener {
-            Listener::Unix(listener) => Stream::Unix(listener.accept().await?.0),
-            Listener::Tcp(listener) => Stream::Tcp(listener.accept().await?.0),
+            Listener::Unix(listener) => Stream::from(listener.accept().await?.0),
+            Listener::Tcp(listener) => Stream::from(listener.accept().await?.0),
         };
         let conversation = Conversation { state: Rc::clone(&state), stream, ahead: Vec::new(), row: None };
         tokio::task::spawn_local(async move {
@@ -158,7 +158,7 @@ impl Conversation {
                 Step::Hang => std::future::pending().await,
                 Step::Close => return Err(io::ErrorKind::ConnectionAborted.into()),
                 Step::Reset => {
-                    if let Stream::Tcp(stream) = &self.stream {
+                    if let Some(stream) = self.stream.tcp() {
                         stream.set_zero_linger()?;
                     }
                     return Err(io::ErrorKind::ConnectionAborted.into());

@@ -46,8 +46,8 @@ impl AdminAddress {
     /// What `connect(2)` reports.
     pub async fn connect(&self) -> io::Result<Stream> {
         match self {
-            Self::Tcp(address) => TcpStream::connect(address).await.map(Stream::Tcp),
-            Self::Unix(path) => UnixStream::connect(path).await.map(Stream::Unix),
+            Self::Tcp(address) => TcpStream::connect(address).await.map(Stream::from),
+            Self::Unix(path) => UnixStream::connect(path).await.map(Stream::from),
         }
     }
 }

@@ -80,8 +80,8 @@ impl Listener {
 
     pub(crate) async fn accept(&self) -> io::Result<Stream> {
         match self {
-            Self::Tcp(listener) => listener.accept().await.map(|(stream, _)| Stream::Tcp(stream)),
-            Self::Unix(listener, _) => listener.accept().await.map(|(stream, _)| Stream::Unix(stream)),
+            Self::Tcp(listener) => listener.accept().await.map(|(stream, _)| Stream::from(stream)),
+            Self::Unix(listener, _) => listener.accept().await.map(|(stream, _)| Stream::from(stream)),
         }
     }
 }

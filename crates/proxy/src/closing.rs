@@ -8,6 +8,7 @@ use std::io;
 use std::time::Duration;
 use supervisor::Stream;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 /// What ended the HTTP on a connection.
@@ -129,10 +130,7 @@ pub(crate) async fn linger(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> i
 
 /// Ends a connection whose orderly end would say that all was said. Unix sockets know no resets.
 pub(crate) fn reset(stream: &Stream) -> io::Result<()> {
-    match stream {
-        Stream::Tcp(stream) => stream.set_zero_linger(),
-        Stream::Unix(_) => Ok(()),
-    }
+    stream.tcp().map_or(Ok(()), TcpStream::set_zero_linger)
 }
 
 const LAST_WRITE: Duration = Duration::from_secs(1);

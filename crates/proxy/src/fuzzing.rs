@@ -131,7 +131,7 @@ pub async fn serve_http1(pool: Pool, stream: UnixStream, peer: IpAddr) {
     let clients = Arc::new(Clients::new(&options, metrics.connections.clone()));
     let shard = Arc::new(Shard::new(&[app], options, metrics, clients, 0));
     let (_stage, stage) = watch::channel(Stage::Serving);
-    http1::serve(shard, Either::Left(Stream::Unix(stream)), origin, None, stage).await;
+    http1::serve(shard, Either::Left(Stream::from(stream)), origin, None, stage).await;
 }
 
 fn seat(options: &Options) -> Seat {

@@ -152,7 +152,7 @@ async fn shake(stream: Stream, config: Arc<ServerConfig>) -> Result<TlsStream<St
 /// Whether the first byte, which stays unread, is that of a method: a TLS record begins with a control character. On unix
 /// sockets nobody types the wrong scheme.
 async fn begins_as_http(stream: &Stream) -> io::Result<bool> {
-    let Stream::Tcp(stream) = stream else { return Ok(false) };
+    let Some(stream) = stream.tcp() else { return Ok(false) };
     let mut first = [0];
     Ok(stream.peek(&mut first).await? == 1 && first[0].is_ascii_uppercase())
 }

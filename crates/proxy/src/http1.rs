@@ -195,7 +195,7 @@ mod tests {
         let origin = Arc::new(Origin::new(None, None, seat));
         let (sender, stage) = watch::channel(Stage::Serving);
         sender.send_replace(Stage::Draining);
-        let stream = Either::Left(Stream::Unix(ours));
+        let stream = Either::Left(Stream::from(ours));
         let port = "https".parse().expect("a port");
         let served = serve(shard, stream, origin, Some(port), stage);
         let asked = async {

@@ -84,7 +84,7 @@ impl Metered {
 
     /// A worker that refuses an upload answers and closes without reading it all. Hyper would give up at the failed write
     /// and leave the answer unread: so that write stands still, and what there is to read decides, be it only the end.
-    fn forgive(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    fn forgive<T>(&self, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         use io::ErrorKind::{BrokenPipe, ConnectionReset};
         match written {
             Poll::Ready(Err(error)) if matches!(error.kind(), BrokenPipe | ConnectionReset) => {
@@ -132,7 +132,8 @@ impl AsyncWrite for Metered {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        self.forgive(flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -88,11 +88,12 @@ impl AsyncWrite for Noted {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // A plain connection is closed next, which says the same. A tunnel may go on the other way.
-        if matches!(self.stream, Either::Left(_)) && self.watch.phase() != Phase::Tunnel {
-            return Poll::Ready(Ok(()));
+        let is_tunnel = self.watch.phase() == Phase::Tunnel;
+        match &mut self.stream {
+            // It is closed next, which says the same. A tunnel may go on the other way.
+            Either::Left(plain) if !is_tunnel => plain.poll_sent(cx),
+            stream => Pin::new(stream).poll_shutdown(cx),
         }
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 
@@ -166,7 +167,7 @@ mod tests {
         let (mut client, ours) = UnixStream::pair().expect("sockets");
         client.write_all(sent).await.expect("there is room");
         let watch = Arc::new(Watch::new([Timeouts::default()].into()));
-        (Noted::new(Either::Left(Stream::Unix(ours)), Bytes::new(), watch, LONGEST), client)
+        (Noted::new(Either::Left(Stream::from(ours)), Bytes::new(), watch, LONGEST), client)
     }
 
     async fn read(noted: &mut Noted) -> io::Result<Vec<u8>> {

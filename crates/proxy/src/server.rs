@@ -122,6 +122,8 @@ async fn run(
     errands: JoinSet<()>,
     let_go: fn(),
 ) {
+    let mut outbox = JoinSet::new();
+    outbox.spawn(supervisor::deliver());
     let mut connections = JoinSet::new();
     let mut doors = Vec::new();
     for acceptor in acceptors {
@@ -330,11 +332,11 @@ impl Door {
             role: self.role.clone(),
         };
         match &self.socket {
-            Socket::Tcp(listener) => listener
-                .poll_accept(cx)
-                .map_ok(|(stream, peer)| accepted(Stream::Tcp(stream), Some(peer.ip()))),
+            Socket::Tcp(listener) => {
+                listener.poll_accept(cx).map_ok(|(stream, peer)| accepted(stream.into(), Some(peer.ip())))
+            }
             Socket::Unix(listener) => {
-                listener.poll_accept(cx).map_ok(|(stream, _)| accepted(Stream::Unix(stream), None))
+                listener.poll_accept(cx).map_ok(|(stream, _)| accepted(stream.into(), None))
             }
         }
     }

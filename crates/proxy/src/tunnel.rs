@@ -137,7 +137,11 @@ impl Flow {
                 Self::Reading => {
                     let mut space = [MaybeUninit::uninit(); BUFFER];
                     let mut buffer = ReadBuf::uninit(&mut space);
-                    ready!(Pin::new(&mut *from).poll_read(cx, &mut buffer)).map_err(Broken::Source)?;
+                    if Pin::new(&mut *from).poll_read(cx, &mut buffer).map_err(Broken::Source)?.is_pending() {
+                        // What was taken may have turned out to be in vain.
+                        ready!(Pin::new(&mut *to).poll_flush(cx)).map_err(Broken::Sink)?;
+                        return Poll::Pending;
+                    }
                     if buffer.filled().is_empty() {
                         Self::Ending
                     } else {

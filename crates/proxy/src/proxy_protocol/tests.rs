@@ -119,7 +119,7 @@ async fn what_is_behind_the_header_stays_on_the_connection() {
     for header in [LINE.to_vec(), v4(&[7; 300])] {
         for piece in [1, 7, 1000] {
             let (near, mut far) = UnixStream::pair().expect("a pair");
-            let near = Stream::Unix(near);
+            let mut near = Stream::from(near);
             let sent = [&header[..], b"GET / HTTP/1.1"].concat();
             let writes = async {
                 for part in sent.chunks(piece) {
@@ -129,7 +129,6 @@ async fn what_is_behind_the_header_stays_on_the_connection() {
             };
             let (client, ()) = tokio::join!(accept(&near, None, &[], pending()), writes);
             assert_eq!(client, Ok(Some([192, 0, 2, 1].into())));
-            let Stream::Unix(mut near) = near else { unreachable!("it is one") };
             let mut rest = [0; 14];
             near.read_exact(&mut rest).await.expect("it is all there");
             assert_eq!(&rest, b"GET / HTTP/1.1");
@@ -143,7 +142,7 @@ async fn a_header_that_does_not_come_is_waited_for_until_it_is_late() {
     far.write_all(&LINE[..20]).await.expect("there is room");
     let late = tokio::time::sleep(Duration::from_secs(3));
     let began = Instant::now();
-    assert_eq!(accept(&Stream::Unix(near), None, &[], late).await, Err(Refused::Late));
+    assert_eq!(accept(&Stream::from(near), None, &[], late).await, Err(Refused::Late));
     assert_eq!(began.elapsed(), Duration::from_secs(3));
 }
 
@@ -152,7 +151,7 @@ async fn a_connection_that_ends_within_its_header_is_missing_it() {
     let (near, mut far) = UnixStream::pair().expect("a pair");
     far.write_all(&LINE[..20]).await.expect("there is room");
     drop(far);
-    assert_eq!(accept(&Stream::Unix(near), None, &[], pending()).await, Err(Refused::Missing));
+    assert_eq!(accept(&Stream::from(near), None, &[], pending()).await, Err(Refused::Missing));
 }
 
 #[tokio::test]
@@ -165,6 +164,6 @@ async fn where_some_proxies_are_trusted_others_say_nothing() {
     ] {
         let (near, mut far) = UnixStream::pair().expect("a pair");
         far.write_all(LINE).await.expect("there is room");
-        assert_eq!(accept(&Stream::Unix(near), peer, &believed, pending()).await, expected, "{peer:?}");
+        assert_eq!(accept(&Stream::from(near), peer, &believed, pending()).await, expected, "{peer:?}");
     }
 }
