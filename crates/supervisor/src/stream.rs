@@ -11,13 +11,13 @@ use std::task::{Context, Poll, Waker, ready};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
-/// An open connection. Small writes are sent at the end of the event loop's turn where somebody [delivers](crate::deliver)
+/// An open connection. Small writes are sent at the end of the event loop's round where somebody [delivers](crate::deliver)
 /// them, and then they are done as soon as they are taken, as in a stream with a buffer: what becomes of them is told by the
 /// next write, flush or shutdown.
 #[derive(Debug)]
 pub struct Stream {
     socket: Arc<Socket>,
-    /// The turn of the last small write.
+    /// The round of the last small write.
     posted: u64,
 }
 
@@ -114,8 +114,8 @@ impl Stream {
             return self.socket.poll_write(cx, slices);
         }
         ready!(self.socket.poll_left(cx))?;
-        if let Some(turn) = Outbox::post(&self.socket, slices, cx) {
-            self.posted = turn;
+        if let Some(round) = Outbox::post(&self.socket, slices, cx) {
+            self.posted = round;
             return Poll::Ready(Ok(length));
         }
         self.socket.poll_write(cx, slices)
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_small_write_is_sent_at_the_end_of_the_turn() {
+    async fn a_small_write_is_sent_at_the_end_of_the_round() {
         let (mut stream, other) = delivered().await;
         stream.write_all(b"small").await.expect("it is taken");
         stream.flush().await.expect("it is on its way");
