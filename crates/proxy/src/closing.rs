@@ -82,8 +82,12 @@ pub(crate) async fn close(
     // Nothing can be done for a client that is gone already.
     let _ = match (last_words, ending) {
         (Some(words), _) if !ending.is_answered() => {
-            let sent = timeout(LAST_WRITE, stream.write_all(words.as_bytes())).await;
-            if sent.is_ok() { linger(stream).await } else { Ok(()) }
+            let said = async {
+                stream.write_all(words.as_bytes()).await?;
+                // That it is written says only that it is on its way.
+                stream.shutdown().await
+            };
+            if timeout(LAST_WRITE, said).await.is_ok() { linger(stream).await } else { Ok(()) }
         }
         (_, Ending::Broken(_) | Ending::Late(_)) if watch.answer_ends_with_connection() => {
             reset(socket(&stream))

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use supervisor::{Pool, Stream};
 use tokio::net::UnixStream;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio_util::either::Either;
 
 /// A request as a worker gets it.
@@ -123,6 +124,8 @@ impl Routes {
 
 /// Serves a client's connection of HTTP/1 to its end.
 pub async fn serve_http1(pool: Pool, stream: UnixStream, peer: IpAddr) {
+    let mut outbox = JoinSet::new();
+    outbox.spawn(supervisor::deliver());
     let sites = vec![Site::everything(Timeouts::default(), &Limits::default())];
     let options = Options { sites, ..Options::default() };
     let app = App { pool, routes: RouteTable::new(&Routing::default()), rescue: RescueScope::Safe };

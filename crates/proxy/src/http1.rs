@@ -185,6 +185,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_that_waited_in_the_kernels_queue_when_the_drain_began_is_the_last_of_its_connection() {
+        tokio::spawn(supervisor::deliver());
         let (mut client, ours) = UnixStream::pair().expect("sockets");
         client.write_all(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n").await.expect("there is room");
         let options = Options::default();

@@ -122,6 +122,7 @@ async fn run(
     errands: JoinSet<()>,
     let_go: fn(),
 ) {
+    // It has no end of its own.
     let mut outbox = JoinSet::new();
     outbox.spawn(supervisor::deliver());
     let mut connections = JoinSet::new();

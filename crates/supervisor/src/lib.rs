@@ -1,7 +1,8 @@
 //! Keeps the wanted workers alive and hands out leases on them.
 //!
 //! A thin shell around `policy`: the policy decides, this crate spawns, signals, probes and reaps, and tells it what
-//! happened. It speaks no HTTP beyond its probe. One file locks (`pool.rs`), one file kills (`process.rs`).
+//! happened. It speaks no HTTP beyond its probe. One file locks (`pool.rs`), one file kills (`process.rs`). Its [`Stream`] is
+//! also what clients are spoken to by.
 
 mod address;
 mod config;

@@ -3,6 +3,7 @@
 use crate::outbox::Outbox;
 use rustix::net::{Shutdown, shutdown};
 use std::io::{self, ErrorKind, IoSlice};
+use std::mem;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +14,8 @@ use tokio::net::{TcpStream, UnixStream};
 
 /// An open connection. Small writes are sent at the end of the event loop's round where somebody [delivers](crate::deliver)
 /// them, and then they are done as soon as they are taken, as in a stream with a buffer: what becomes of them is told by the
-/// next write, flush or shutdown.
+/// next write, flush or shutdown. That the kernel has everything is promised by [`poll_sent`](Self::poll_sent) and a shutdown
+/// alone. A stream stays on the thread where it was first written to or read.
 #[derive(Debug)]
 pub struct Stream {
     socket: Arc<Socket>,
@@ -25,7 +27,7 @@ pub struct Stream {
 #[derive(Debug)]
 pub(crate) struct Socket {
     io: Io,
-    /// Whether there is something in `left`.
+    /// Whether `left` has something: asked at each write, without the lock.
     has_left: AtomicBool,
     left: Mutex<Left>,
 }
@@ -38,9 +40,12 @@ enum Io {
 
 /// What became of small writes that the kernel did not take.
 #[derive(Debug, Default)]
-struct Left {
-    bytes: Vec<u8>,
-    error: Option<io::Error>,
+enum Left {
+    #[default]
+    Nothing,
+    Bytes(Vec<u8>),
+    /// Nor will it take anything else.
+    Vain(io::Error),
 }
 
 impl From<UnixStream> for Stream {
@@ -102,15 +107,18 @@ impl Stream {
     /// # Errors
     /// What became of it.
     pub fn poll_sent(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Outbox::end(self.posted);
+        if Outbox::follow(self.posted, &self.socket, cx) {
+            Outbox::end();
+        }
         self.socket.poll_left(cx)
     }
 
     fn poll_write_slices(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let length = slices.iter().map(|slice| slice.len()).sum();
         if length > SMALL {
-            // Behind what is on its way already.
-            ready!(self.poll_sent(cx))?;
+            // What others wrote need not wait for it, nor may what this one did come behind it.
+            Outbox::end();
+            ready!(self.socket.poll_left(cx))?;
             return self.socket.poll_write(cx, slices);
         }
         ready!(self.socket.poll_left(cx))?;
@@ -150,7 +158,8 @@ impl AsyncWrite for Stream {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if Outbox::is_now(self.posted) { Poll::Ready(Ok(())) } else { self.socket.poll_left(cx) }
+        let is_on_its_way = Outbox::follow(self.posted, &self.socket, cx);
+        if is_on_its_way { Poll::Ready(Ok(())) } else { self.socket.poll_left(cx) }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -161,22 +170,28 @@ impl AsyncWrite for Stream {
 }
 
 impl Socket {
-    /// Sends a small write, or keeps what the kernel does not take for the task that wrote it.
+    /// Sends small writes, or keeps what the kernel does not take for the task that wrote them.
     pub(crate) fn deliver(&self, bytes: &[u8], sender: &Waker) {
-        let mut left = None;
-        if !self.has_left.load(Ordering::Relaxed) {
+        let left = if self.has_left.load(Ordering::Relaxed) {
+            Ok(bytes)
+        } else {
             match self.io.try_write(bytes) {
                 Ok(count) if count == bytes.len() => return,
-                Ok(count) => left = Some(Ok(&bytes[count..])),
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
-                Err(error) => left = Some(Err(error)),
+                Ok(count) => Ok(&bytes[count..]),
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
+                    Ok(bytes)
+                }
+                Err(error) => Err(error),
             }
+        };
+        let mut place = self.left();
+        match (&mut *place, left) {
+            (Left::Vain(_), _) => {}
+            (Left::Bytes(before), Ok(bytes)) => before.extend_from_slice(bytes),
+            (Left::Nothing, Ok(bytes)) => *place = Left::Bytes(bytes.to_vec()),
+            (Left::Nothing | Left::Bytes(_), Err(error)) => *place = Left::Vain(error),
         }
-        let mut kept = self.left();
-        match left.unwrap_or(Ok(bytes)) {
-            Ok(bytes) => kept.bytes.extend_from_slice(bytes),
-            Err(error) => kept.error = Some(error),
-        }
+        drop(place);
         self.has_left.store(true, Ordering::Relaxed);
         sender.wake_by_ref();
     }
@@ -186,31 +201,45 @@ impl Socket {
         if !self.has_left.load(Ordering::Relaxed) {
             return Poll::Ready(Ok(()));
         }
-        let mut left = self.left();
-        let sent = match left.error.take() {
-            Some(error) => Err(error),
-            None => loop {
-                if left.bytes.is_empty() {
-                    break Ok(());
+        let left = mem::take(&mut *self.left());
+        let sent = match left {
+            Left::Nothing => Ok(()),
+            Left::Vain(error) => Err(error),
+            Left::Bytes(bytes) => {
+                let mut rest = bytes.as_slice();
+                loop {
+                    if rest.is_empty() {
+                        break Ok(());
+                    }
+                    match self.poll_write(cx, &[IoSlice::new(rest)]) {
+                        Poll::Ready(Ok(0)) => break Err(ErrorKind::WriteZero.into()),
+                        Poll::Ready(Ok(count)) => rest = &rest[count..],
+                        Poll::Ready(Err(error)) => break Err(error),
+                        Poll::Pending => {
+                            *self.left() = Left::Bytes(rest.to_vec());
+                            return Poll::Pending;
+                        }
+                    }
                 }
-                match ready!(self.poll_write(cx, &[IoSlice::new(&left.bytes)])) {
-                    Ok(0) => break Err(ErrorKind::WriteZero.into()),
-                    Ok(count) => drop(left.bytes.drain(..count)),
-                    Err(error) => break Err(error),
-                }
-            },
+            }
         };
-        *left = Left::default();
         self.has_left.store(false, Ordering::Relaxed);
         Poll::Ready(sent)
     }
 
     fn poll_write(&self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let length = slices.iter().map(|slice| slice.len()).sum();
         loop {
             ready!(self.io.poll_write_ready(cx))?;
             match self.io.try_write_vectored(slices) {
+                Ok(count) => {
+                    if 0 < count && count < length {
+                        self.io.forget(Interest::WRITABLE);
+                    }
+                    return Poll::Ready(Ok(count));
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                written => return Poll::Ready(written),
+                Err(error) => return Poll::Ready(Err(error)),
             }
         }
     }
@@ -228,7 +257,7 @@ impl Io {
             match self.try_read(buffer) {
                 Ok(count) => {
                     if 0 < count && count < room {
-                        self.forget_readiness();
+                        self.forget(Interest::READABLE);
                     }
                     return Poll::Ready(Ok(()));
                 }
@@ -238,13 +267,13 @@ impl Io {
         }
     }
 
-    /// Less than there was room for has come, so there is no more: to ask for it would be a system call in vain (epoll(7), of
-    /// edge-triggered sockets). This is how tokio is told.
-    fn forget_readiness(&self) {
+    /// Less than was asked for was read or written, so there is no more now: to ask for it would be a system call in vain
+    /// (epoll(7), of edge-triggered sockets). This is how tokio is told, on the thread that alone hears of the next edge.
+    fn forget(&self, readiness: Interest) {
         let would_block = || Err(ErrorKind::WouldBlock.into());
         let _: io::Result<()> = match self {
-            Self::Unix(stream) => stream.try_io(Interest::READABLE, would_block),
-            Self::Tcp(stream) => stream.try_io(Interest::READABLE, would_block),
+            Self::Unix(stream) => stream.try_io(readiness, would_block),
+            Self::Tcp(stream) => stream.try_io(readiness, would_block),
         };
     }
 
@@ -301,7 +330,9 @@ mod tests {
     use super::*;
     use crate::deliver;
     use std::cell::Cell;
+    use std::future::poll_fn;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::sync::oneshot;
     use tokio::task::yield_now;
 
     /// A stream whose small writes are delivered, and its other end.
@@ -398,5 +429,58 @@ mod tests {
         let error = stream.flush().await.expect_err("nobody is there");
         assert_eq!(error.kind(), ErrorKind::BrokenPipe);
         stream.flush().await.expect("it was told");
+    }
+
+    #[tokio::test]
+    async fn a_large_write_of_anybodys_ends_the_round() {
+        let (mut stream, other) = delivered().await;
+        stream.write_all(b"small").await.expect("it is taken");
+        let (ours, _reader) = UnixStream::pair().expect("sockets");
+        Stream::from(ours).write_all(&[0; 2 * SMALL]).await.expect("there is room");
+        assert!(has_come(&other));
+    }
+
+    /// A stream whose socket has no room, and how much is in it.
+    async fn full() -> (Stream, UnixStream, usize) {
+        let (stream, other) = delivered().await;
+        poll_fn(|cx| stream.socket.io.poll_write_ready(cx)).await.expect("it is open");
+        let mut bytes = 0;
+        while let Ok(count) = stream.socket.io.try_write(&[0; SMALL]) {
+            bytes += count;
+        }
+        (stream, other, bytes)
+    }
+
+    #[tokio::test]
+    async fn little_waits_for_a_socket_without_room() {
+        let (mut stream, _other, _) = full().await;
+        let mut taken = 0;
+        while poll_fn(|cx| Poll::Ready(Pin::new(&mut stream).poll_write(cx, &[0; SMALL]).is_ready())).await {
+            taken += SMALL;
+        }
+        assert!((1..=6 * SMALL).contains(&taken), "{taken}");
+    }
+
+    #[tokio::test]
+    async fn who_flushes_goes_on_with_what_another_wrote() {
+        let (mut stream, mut other, before) = full().await;
+        let (give, given) = oneshot::channel::<Stream>();
+        tokio::spawn(async {
+            let mut stream = given.await.expect("it is given");
+            let listen = poll_fn(|cx| {
+                let mut space = [0; 16];
+                let read = Pin::new(&mut stream).poll_read(cx, &mut ReadBuf::new(&mut space));
+                let _ = Pin::new(&mut stream).poll_flush(cx);
+                read
+            });
+            listen.await.expect("an end");
+        });
+        tokio::spawn(async {
+            stream.write_all(b"101").await.expect("it is taken");
+            assert!(give.send(stream).is_ok());
+        });
+        let mut all = vec![0; before + 3];
+        other.read_exact(&mut all).await.expect("all comes");
+        assert!(all.ends_with(b"101"));
     }
 }
