@@ -294,11 +294,13 @@ fn next_request(bytes: &mut &[u8]) -> Option<Acted> {
                 return None;
             }
         },
-        ([], [first, others @ ..]) if others.iter().all(|other| other == first) => {
-            if first.is_empty() || !first.iter().all(u8::is_ascii_digit) {
+        ([], [first, others @ ..]) => {
+            let length = decimal(first)?;
+            // Identical decimal values, says RFC 9110 section 8.6: not identical text.
+            if !others.iter().all(|other| decimal(other) == Some(length)) {
                 return None;
             }
-            body.extend(take(bytes, std::str::from_utf8(first).ok()?.parse().ok()?)?);
+            body.extend(take(bytes, length)?);
         }
         _ => return None,
     }
@@ -306,6 +308,11 @@ fn next_request(bytes: &mut &[u8]) -> Option<Acted> {
     let path = target.path_and_query().map_or("/", |path| path.as_str());
     let target = if path.starts_with('/') || path == "*" { path.to_owned() } else { format!("/{path}") };
     Some(Acted { method: method.to_owned(), target, body })
+}
+
+fn decimal(digits: &[u8]) -> Option<usize> {
+    let is_decimal = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+    std::str::from_utf8(digits).ok().filter(|_| is_decimal)?.parse().ok()
 }
 
 fn next_line<'a>(bytes: &mut &'a [u8]) -> Option<&'a [u8]> {
