@@ -136,8 +136,7 @@ impl Channels {
     /// A berth on an open channel to this worker.
     pub(crate) fn find(&mut self, worker: WorkerId, keep_alive: Duration) -> Option<Berth> {
         let lane = self.slots.get_mut(worker.slot.index()).filter(|lane| lane.life == worker.life)?;
-        let now = Instant::now();
-        lane.channels.retain_mut(|channel| channel.is_open() && !channel.is_stale(now, keep_alive));
+        lane.sweep(Instant::now(), keep_alive);
         lane.channels.iter().find(|channel| channel.has_room()).map(Channel::berth)
     }
 
@@ -172,7 +171,7 @@ impl Channels {
     pub(crate) fn sweep(&mut self, keep_alive: Duration) {
         let now = Instant::now();
         for lane in &mut self.slots {
-            lane.channels.retain_mut(|channel| channel.is_open() && !channel.is_stale(now, keep_alive));
+            lane.sweep(now, keep_alive);
         }
         while self.drivers.try_join_next().is_some() {}
     }
@@ -187,6 +186,12 @@ impl Channels {
             *lane = Lane { life: worker.life, ..Lane::default() };
         }
         lane
+    }
+}
+
+impl Lane {
+    fn sweep(&mut self, now: Instant, keep_alive: Duration) {
+        self.channels.retain_mut(|channel| channel.is_open() && !channel.is_stale(now, keep_alive));
     }
 }
 

@@ -26,7 +26,7 @@ pub(crate) struct Outbox {
     post: RefCell<Post>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Post {
     /// Who delivers it; nobody at first.
     carrier: Option<Carrier>,
