@@ -1,6 +1,6 @@
 //! What waits to be printed.
 
-use crate::AccessLine;
+use crate::access::Shelf;
 use crate::event::Event;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -11,7 +11,8 @@ use std::time::SystemTime;
 pub(crate) enum Entry {
     Event(Box<Event>),
     Output(Output),
-    Access(Box<AccessLine>),
+    /// Lines of requests, at least one, are on this shelf.
+    Requests(Arc<Shelf>),
     /// Open the file again: it was renamed.
     Reopen,
     /// Write what came before this, and end.
@@ -85,7 +86,7 @@ impl Entry {
         match self {
             Self::Event(_) => Some(Class::Own),
             Self::Output(_) => Some(Class::Worker),
-            Self::Access(_) => Some(Class::Access),
+            Self::Requests(_) => Some(Class::Access),
             Self::Reopen | Self::Close => None,
         }
     }
@@ -96,14 +97,15 @@ impl Entry {
             + match self {
                 Self::Event(event) => event.size(),
                 Self::Output(output) => output.text.len(),
-                Self::Access(line) => line.size(),
-                Self::Reopen | Self::Close => 0,
+                // Shelves have their own bounds.
+                Self::Requests(_) | Self::Reopen | Self::Close => 0,
             }
     }
 
+    /// Of requests the first: who leaves a notice adds the line after it.
     pub(crate) fn lines(&self) -> u64 {
         match self {
-            Self::Event(_) | Self::Access(_) => 1,
+            Self::Event(_) | Self::Requests(_) => 1,
             Self::Output(output) => output.lines().count() as u64,
             Self::Reopen | Self::Close => 0,
         }

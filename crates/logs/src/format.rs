@@ -6,8 +6,10 @@ use crate::event::Event;
 use crate::terminal::Terminal;
 use crate::{json, text};
 use jiff::Timestamp;
-use std::fmt::Write;
-use std::time::SystemTime;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::net::IpAddr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How lines look at one place.
 #[derive(Debug)]
@@ -36,13 +38,78 @@ impl Style {
             Self::Json => json::output(output, out),
         }
     }
+}
 
-    pub(crate) fn access(&self, line: &AccessLine, out: &mut Vec<u8>) {
+/// How the lines of requests look.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum AccessStyle {
+    /// The combined format, and more.
+    Text,
+    /// One object a line.
+    Json,
+}
+
+impl AccessStyle {
+    pub(crate) fn push(self, line: &AccessLine<'_>, dates: &mut Dates, out: &mut Vec<u8>) {
         match self {
-            Self::Terminal(_) | Self::Text => text::access(line, out),
-            Self::Json => json::access(line, out),
+            Self::Text => text::access(line, dates, out),
+            Self::Json => json::access(line, dates, out),
         }
     }
+}
+
+/// The date of lines that follow each other, formatted once a second.
+#[derive(Debug, Default)]
+pub(crate) struct Dates {
+    second: u64,
+    text: String,
+}
+
+impl Dates {
+    /// The date of this moment, always in the same `strftime` format, and the microseconds after it.
+    pub(crate) fn of(&mut self, at: SystemTime, format: &str) -> (&str, u32) {
+        let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+        if self.second != since.as_secs() || self.text.is_empty() {
+            self.second = since.as_secs();
+            self.text = date(at).strftime(format).to_string();
+        }
+        (&self.text, since.subsec_micros())
+    }
+}
+
+/// Adds a number.
+pub(crate) fn push_number(out: &mut Vec<u8>, number: impl itoa::Integer) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
+/// Adds the six digits of a part of a second.
+pub(crate) fn push_micros(out: &mut Vec<u8>, micros: u32) {
+    let mut digits = itoa::Buffer::new();
+    // The one in front keeps the zeros behind it.
+    let digits = digits.format(1_000_000 + micros % 1_000_000);
+    out.extend_from_slice(&digits.as_bytes()[1..]);
+}
+
+/// Adds an address.
+pub(crate) fn push_address(out: &mut Vec<u8>, address: IpAddr) {
+    match address {
+        IpAddr::V4(address) => {
+            for (place, octet) in address.octets().into_iter().enumerate() {
+                if place > 0 {
+                    out.push(b'.');
+                }
+                push_number(out, octet);
+            }
+        }
+        IpAddr::V6(address) => write!(out, "{address}").expect("a vector takes everything"),
+    }
+}
+
+/// Adds seconds to the microsecond.
+pub(crate) fn push_seconds(out: &mut Vec<u8>, duration: Duration) {
+    push_number(out, duration.as_secs());
+    out.push(b'.');
+    push_micros(out, duration.subsec_micros());
 }
 
 /// A moment as a date. Before 1677 and after 2262 there is none.

@@ -3,10 +3,9 @@
 use crate::access::AccessLine;
 use crate::entry::Output;
 use crate::event::{Event, Value};
-use crate::format::date;
+use crate::format::{Dates, date, push_address, push_micros, push_number, push_seconds};
 use serde::Serializer;
 use serde::ser::SerializeMap;
-use std::borrow::Cow;
 
 /// `{"ts":…,"level":"info","target":"worker","msg":…,"worker":"web.1","was":"starting","now":"serving",…}`.
 pub(crate) fn event(event: &Event, out: &mut Vec<u8>) {
@@ -44,30 +43,78 @@ pub(crate) fn output(output: &Output, out: &mut Vec<u8>) {
     }
 }
 
-/// Every key in every line; `null` for what there is not. Durations are seconds.
-pub(crate) fn access(line: &AccessLine, out: &mut Vec<u8>) {
-    fn lossy(bytes: Option<&[u8]>) -> Option<Cow<'_, str>> {
-        bytes.map(String::from_utf8_lossy)
-    }
-    object(out, |map| {
-        map.serialize_entry("ts", &format_args!("{:.6}", date(line.at)))?;
-        map.serialize_entry("client", &line.client)?;
-        map.serialize_entry("method", &line.method)?;
-        map.serialize_entry("target", &line.target)?;
-        map.serialize_entry("version", line.version)?;
-        map.serialize_entry("status", &line.status)?;
-        map.serialize_entry("bytes", &line.bytes)?;
-        map.serialize_entry("duration", &line.duration.as_secs_f64())?;
-        map.serialize_entry("queue", &line.queue.as_secs_f64())?;
-        map.serialize_entry("response", &line.response.map(|response| response.as_secs_f64()))?;
-        map.serialize_entry("pool", &line.pool)?;
-        map.serialize_entry("worker", &line.worker)?;
-        map.serialize_entry("retries", &line.retries)?;
-        map.serialize_entry("reason", &line.reason)?;
-        map.serialize_entry("id", &lossy(line.id.as_deref()))?;
-        map.serialize_entry("referer", &lossy(line.referer.as_deref()))?;
-        map.serialize_entry("user_agent", &lossy(line.user_agent.as_deref()))
+/// Every key in every line; `null` for what there is not. Durations are seconds. By hand, because it is done for each request:
+/// a serializer looks at each letter of the keys, too.
+pub(crate) fn access(line: &AccessLine<'_>, dates: &mut Dates, out: &mut Vec<u8>) {
+    let (date, micros) = dates.of(line.at, "%Y-%m-%dT%H:%M:%S");
+    out.extend_from_slice(b"{\"ts\":\"");
+    out.extend_from_slice(date.as_bytes());
+    out.push(b'.');
+    push_micros(out, micros);
+    out.extend_from_slice(b"Z\",\"client\":");
+    push_or_null(out, line.client, |out, client| {
+        out.push(b'"');
+        push_address(out, client);
+        out.push(b'"');
     });
+    out.extend_from_slice(b",\"method\":");
+    push_text(out, line.method);
+    out.extend_from_slice(b",\"target\":");
+    push_text(out, line.target);
+    out.extend_from_slice(b",\"version\":");
+    push_text(out, line.version);
+    out.extend_from_slice(b",\"status\":");
+    push_number(out, line.status);
+    out.extend_from_slice(b",\"bytes\":");
+    push_number(out, line.bytes);
+    out.extend_from_slice(b",\"duration\":");
+    push_seconds(out, line.duration);
+    out.extend_from_slice(b",\"queue\":");
+    push_seconds(out, line.queue);
+    out.extend_from_slice(b",\"response\":");
+    push_or_null(out, line.response, push_seconds);
+    out.extend_from_slice(b",\"pool\":");
+    push_or_null(out, line.pool, push_text);
+    out.extend_from_slice(b",\"worker\":");
+    push_or_null(out, line.pool.zip(line.worker), |out, (pool, number)| {
+        push_text(out, pool);
+        // Between the name and its closing quote.
+        out.pop();
+        out.push(b'.');
+        push_number(out, number);
+        out.push(b'"');
+    });
+    out.extend_from_slice(b",\"retries\":");
+    push_number(out, line.retries);
+    out.extend_from_slice(b",\"reason\":");
+    push_or_null(out, line.reason, push_text);
+    out.extend_from_slice(b",\"id\":");
+    push_or_null(out, line.id, push_bytes);
+    out.extend_from_slice(b",\"referer\":");
+    push_or_null(out, line.referer, push_bytes);
+    out.extend_from_slice(b",\"user_agent\":");
+    push_or_null(out, line.user_agent, push_bytes);
+    out.extend_from_slice(b"}\n");
+}
+
+fn push_or_null<T>(out: &mut Vec<u8>, value: Option<T>, push: impl FnOnce(&mut Vec<u8>, T)) {
+    match value {
+        Some(value) => push(out, value),
+        None => out.extend_from_slice(b"null"),
+    }
+}
+
+/// A string.
+fn push_text(out: &mut Vec<u8>, text: &str) {
+    serde_json::to_writer(out, text).expect("a vector takes everything");
+}
+
+/// A string of bytes, of which those that are not UTF-8 are replaced (U+FFFD).
+fn push_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    match str::from_utf8(bytes) {
+        Ok(text) => push_text(out, text),
+        Err(_) => push_text(out, &String::from_utf8_lossy(bytes)),
+    }
 }
 
 /// Writes one object and the end of its line.

@@ -1,9 +1,9 @@
 //! The handle that everybody who has something to say holds.
 
-use crate::access::AccessLine;
+use crate::access::AccessLog;
 use crate::entry::{Entry, Output, Source};
 use crate::event::ToQueue;
-use crate::format::Style;
+use crate::format::{AccessStyle, Style};
 use crate::options::{AccessTarget, Format, LogOptions};
 use crate::panics;
 use crate::place::{self, Place};
@@ -29,7 +29,7 @@ pub struct Log {
 struct Shared {
     stdout: Queue,
     stderr: Queue,
-    access: Option<Queue>,
+    access: Option<(Queue, AccessStyle)>,
     drops: Drops,
     panics: IntCounter,
 }
@@ -79,7 +79,6 @@ impl Log {
                 entries,
                 rooms: Arc::clone(&queue.rooms),
                 style: style(options.format, &place),
-                access: access_style(options),
                 place,
                 done: tell.clone(),
                 health: Health::Works,
@@ -102,6 +101,7 @@ impl Log {
                 Some(open(place)?)
             }
         };
+        let access = access.map(|queue| (queue, access_style(options)));
         let flush = Flush { queues, done };
         tracing_subscriber::registry()
             .with(options.filter.targets.clone())
@@ -140,21 +140,15 @@ impl Log {
         queue.push(Entry::Output(output));
     }
 
-    /// Whether there is an access log.
-    pub fn has_access(&self) -> bool {
-        self.shared.access.is_some()
-    }
-
-    /// One request is over.
-    pub fn access(&self, line: Box<AccessLine>) {
-        if let Some(queue) = &self.shared.access {
-            queue.push(Entry::Access(line));
-        }
+    /// A thread's way to the access log, if there is one.
+    pub fn access(&self) -> Option<AccessLog> {
+        let (queue, style) = self.shared.access.as_ref()?;
+        Some(AccessLog::new(queue.clone(), *style))
     }
 
     /// Opens files again by their names, after everything that was said so far is in the old ones.
     pub fn reopen(&self) {
-        if let Some(queue) = &self.shared.access {
+        if let Some((queue, _)) = &self.shared.access {
             queue.push(Entry::Reopen);
         }
     }
@@ -202,10 +196,10 @@ fn style(format: Format, place: &Place) -> Style {
     }
 }
 
-fn access_style(options: &LogOptions) -> Style {
+fn access_style(options: &LogOptions) -> AccessStyle {
     match (options.access_format, options.format) {
-        (Format::Json, _) | (Format::Auto, Format::Json) => Style::Json,
-        (Format::Text, _) | (Format::Auto, Format::Auto | Format::Text) => Style::Text,
+        (Format::Json, _) | (Format::Auto, Format::Json) => AccessStyle::Json,
+        (Format::Text, _) | (Format::Auto, Format::Auto | Format::Text) => AccessStyle::Text,
     }
 }
 

@@ -38,15 +38,19 @@ impl Queue {
         (Self { sender, rooms: Arc::new(rooms) }, receiver)
     }
 
-    /// Leaves an entry for the writer, or counts it as lost.
-    pub(crate) fn push(&self, entry: Entry) {
+    /// Leaves an entry for the writer, or counts it as lost. Whether it was left.
+    pub(crate) fn push(&self, entry: Entry) -> bool {
         if !self.rooms.take(&entry) {
             self.rooms.lose(&entry);
-        } else if let Err(mpsc::SendError(entry)) = self.sender.send(entry) {
-            // The writer has ended.
-            self.rooms.give_back(&entry);
-            self.rooms.lose(&entry);
+            return false;
         }
+        let sent = self.sender.send(entry);
+        if let Err(mpsc::SendError(entry)) = &sent {
+            // The writer has ended.
+            self.rooms.give_back(entry);
+            self.rooms.lose(entry);
+        }
+        sent.is_ok()
     }
 }
 
@@ -70,17 +74,24 @@ impl Rooms {
 
     /// The entry will not be printed.
     pub(crate) fn lose(&self, entry: &Entry) {
-        let Some(class) = entry.class() else { return };
         let lines = entry.lines();
-        self.lost[class as usize].fetch_add(lines, Ordering::Relaxed);
         match entry {
             Entry::Event(_) => self.drops.own.inc_by(lines),
-            Entry::Access(_) => self.drops.access.inc_by(lines),
+            Entry::Requests(_) => return self.lose_requests(lines),
             Entry::Output(output) => {
                 output.speaker.dropped.fetch_add(lines, Ordering::Relaxed);
             }
             Entry::Reopen | Entry::Close => {}
         }
+        if let Some(class) = entry.class() {
+            self.lost[class as usize].fetch_add(lines, Ordering::Relaxed);
+        }
+    }
+
+    /// These lines of requests will not be printed.
+    pub(crate) fn lose_requests(&self, lines: u64) {
+        self.drops.access.inc_by(lines);
+        self.lost[Class::Access as usize].fetch_add(lines, Ordering::Relaxed);
     }
 
     /// Lines lost so far, by class.

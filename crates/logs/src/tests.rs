@@ -1,9 +1,9 @@
 //! The three styles, and a writer on places that do not work.
 
-use crate::access::AccessLine;
+use crate::access::{AccessLine, AccessLog};
 use crate::entry::{Class, Entry, Output, Source, Speaker};
 use crate::event::{Event, Value};
-use crate::format::Style;
+use crate::format::{AccessStyle, Dates, Style};
 use crate::options::{AccessTarget, Filter, Format};
 use crate::place::Place;
 use crate::queue::Queue;
@@ -63,27 +63,9 @@ fn nothing_in_our_own_lines_speaks_to_the_terminal_or_starts_another_line() {
 
 #[test]
 fn a_request_in_both_styles() {
-    let mut line = AccessLine {
-        at: at(),
-        client: Some([10, 0, 0, 7].into()),
-        method: "GET".into(),
-        target: "/a?b".into(),
-        version: "HTTP/1.1",
-        status: 502,
-        bytes: 98,
-        duration: Duration::from_micros(1_500_000),
-        queue: Duration::from_micros(4),
-        response: None,
-        pool: Some("web".into()),
-        worker: Some("web.3".to_owned()),
-        retries: 1,
-        id: Some(b"a b\"".as_slice().into()),
-        reason: Some("lost"),
-        referer: None,
-        user_agent: Some(b"curl\n\xff\\".as_slice().into()),
-    };
+    let mut line = request();
     let mut out = Vec::new();
-    Style::Text.access(&line, &mut out);
+    AccessStyle::Text.push(&line, &mut Dates::default(), &mut out);
     assert_eq!(
         String::from_utf8_lossy(&out),
         "10.0.0.7 - - [25/Nov/2026:05:43:11 +0000] \"GET /a?b HTTP/1.1\" 502 98 \"-\" \"curl\\x0A\\xFF\\x5C\" pool=web \
@@ -91,11 +73,11 @@ fn a_request_in_both_styles() {
     );
     out.clear();
     line.worker = None;
-    Style::Json.access(&line, &mut out);
+    AccessStyle::Json.push(&line, &mut Dates::default(), &mut out);
     assert_eq!(
         String::from_utf8_lossy(&out),
         "{\"ts\":\"2026-11-25T05:43:11.000250Z\",\"client\":\"10.0.0.7\",\"method\":\"GET\",\"target\":\"/a?b\",\
-         \"version\":\"HTTP/1.1\",\"status\":502,\"bytes\":98,\"duration\":1.5,\"queue\":4e-6,\"response\":null,\
+         \"version\":\"HTTP/1.1\",\"status\":502,\"bytes\":98,\"duration\":1.500000,\"queue\":0.000004,\"response\":null,\
          \"pool\":\"web\",\"worker\":null,\"retries\":1,\"reason\":\"lost\",\"id\":\"a b\\\"\",\"referer\":null,\
          \"user_agent\":\"curl\\n\u{fffd}\\\\\"}\n"
     );
@@ -142,7 +124,6 @@ fn lines_that_a_full_disk_refuses_are_counted_and_the_writer_goes_on() {
         rooms: Arc::clone(&queue.rooms),
         place: Place::file(Path::new("/dev/full")).unwrap(),
         style: Style::Text,
-        access: Style::Text,
         done,
         health: Health::Works,
     };
@@ -156,6 +137,56 @@ fn lines_that_a_full_disk_refuses_are_counted_and_the_writer_goes_on() {
     assert_eq!(queue.rooms.lost(), [1, 2, 0]);
     queue.push(Entry::Event(Box::new(change())));
     assert_eq!(queue.rooms.lost(), [2, 2, 0], "nobody is left to write it");
+}
+
+#[test]
+fn lines_of_requests_that_find_no_room_no_disk_or_no_writer_are_counted_one_by_one() {
+    let (queue, entries) = Queue::new(log::counters().unwrap().0);
+    let log = AccessLog::new(queue.clone(), AccessStyle::Json);
+    let long = vec![b'a'; 1024 * 1024 - 1024];
+    let line = AccessLine { user_agent: Some(&long), ..request() };
+    for _ in 0..8 {
+        log.say(&line);
+    }
+    assert_eq!(queue.rooms.lost(), [0, 0, 3], "four and the one that begins below the bound find room");
+    let (done, ended) = mpsc::sync_channel(1);
+    let writer = Writer {
+        entries,
+        rooms: Arc::clone(&queue.rooms),
+        place: Place::file(Path::new("/dev/full")).unwrap(),
+        style: Style::Text,
+        done,
+        health: Health::Works,
+    };
+    let thread = std::thread::spawn(|| writer.run());
+    queue.push(Entry::Close);
+    ended.recv_timeout(Duration::from_secs(10)).unwrap();
+    thread.join().unwrap();
+    assert_eq!(queue.rooms.lost(), [0, 0, 8]);
+    for _ in 0..2 {
+        log.say(&line);
+    }
+    assert_eq!(queue.rooms.lost(), [0, 0, 10]);
+}
+
+#[test]
+fn dates_of_lines_that_follow_each_other_are_those_of_each() {
+    let mut dates = Dates::default();
+    let mut out = Vec::new();
+    for at in [at(), at() + Duration::from_micros(999_749), at() + Duration::from_secs(1), UNIX_EPOCH] {
+        AccessStyle::Json.push(&AccessLine { at, ..request() }, &mut dates, &mut out);
+    }
+    let text = String::from_utf8(out).unwrap();
+    let shown: Vec<_> = text.lines().map(|line| &line["{'ts':'".len()..][..27]).collect();
+    assert_eq!(
+        shown,
+        [
+            "2026-11-25T05:43:11.000250Z",
+            "2026-11-25T05:43:11.999999Z",
+            "2026-11-25T05:43:12.000250Z",
+            "1970-01-01T00:00:00.000000Z"
+        ]
+    );
 }
 
 #[test]
@@ -188,6 +219,28 @@ fn a_panic_is_counted_and_the_thread_that_caught_it_goes_on() {
 
 fn at() -> SystemTime {
     UNIX_EPOCH + Duration::from_micros(1_795_585_391_000_250)
+}
+
+fn request() -> AccessLine<'static> {
+    AccessLine {
+        at: at(),
+        client: Some([10, 0, 0, 7].into()),
+        method: "GET",
+        target: "/a?b",
+        version: "HTTP/1.1",
+        status: 502,
+        bytes: 98,
+        duration: Duration::from_micros(1_500_000),
+        queue: Duration::from_micros(4),
+        response: None,
+        pool: Some("web"),
+        worker: Some(3),
+        retries: 1,
+        id: Some(b"a b\""),
+        reason: Some("lost"),
+        referer: None,
+        user_agent: Some(b"curl\n\xff\\"),
+    }
 }
 
 fn change() -> Event {

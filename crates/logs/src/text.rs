@@ -3,9 +3,9 @@
 use crate::access::AccessLine;
 use crate::entry::Output;
 use crate::event::Event;
-use crate::format::{date, push_field, push_plain, put};
-use std::fmt::{Display, Write};
-use std::time::Duration;
+use crate::format::{Dates, date, push_address, push_field, push_number, push_plain, push_seconds, put};
+use std::fmt::Write as _;
+use std::io::Write as _;
 
 /// `2026-11-25T05:43:11.123456Z  INFO worker: worker="web.1" was="starting" now="serving" why=ready after 180 ms`.
 pub(crate) fn event(event: &Event, out: &mut Vec<u8>) {
@@ -33,73 +33,70 @@ pub(crate) fn output(output: &Output, out: &mut Vec<u8>) {
 }
 
 /// The combined format, which every tool reads, and `name=value` pairs after it. Absent things are `-`.
-pub(crate) fn access(line: &AccessLine, out: &mut Vec<u8>) {
-    let mut text = String::new();
-    put!(text, "{} - - [{}] \"", Or(line.client), date(line.at).strftime("%d/%b/%Y:%H:%M:%S +0000"));
-    push_quoted(&mut text, line.method.as_bytes());
-    text.push(' ');
-    push_quoted(&mut text, line.target.as_bytes());
-    put!(text, " {}\" {} {}", line.version, line.status, line.bytes);
-    for quoted in [&line.referer, &line.user_agent] {
-        text.push_str(" \"");
-        push_quoted(&mut text, quoted.as_deref().unwrap_or(b"-"));
-        text.push('"');
+pub(crate) fn access(line: &AccessLine<'_>, dates: &mut Dates, out: &mut Vec<u8>) {
+    push_or_dash(out, line.client, push_address);
+    out.extend_from_slice(b" - - [");
+    out.extend_from_slice(dates.of(line.at, "%d/%b/%Y:%H:%M:%S +0000").0.as_bytes());
+    out.extend_from_slice(b"] \"");
+    push_escaped(out, line.method.as_bytes(), b"");
+    out.push(b' ');
+    push_escaped(out, line.target.as_bytes(), b"");
+    out.push(b' ');
+    out.extend_from_slice(line.version.as_bytes());
+    out.extend_from_slice(b"\" ");
+    push_number(out, line.status);
+    out.push(b' ');
+    push_number(out, line.bytes);
+    for quoted in [line.referer, line.user_agent] {
+        out.extend_from_slice(b" \"");
+        push_or_dash(out, quoted, |out, text| push_escaped(out, text, b""));
+        out.push(b'"');
     }
-    put!(
-        text,
-        " pool={} worker={} duration={} queue={} response={} retries={} reason={} id=",
-        Or(line.pool.as_deref()),
-        Or(line.worker.as_deref()),
-        Seconds(line.duration),
-        Seconds(line.queue),
-        Or(line.response.map(Seconds)),
-        line.retries,
-        Or(line.reason),
-    );
-    push_word(&mut text, line.id.as_deref().unwrap_or(b"-"));
-    text.push('\n');
-    out.extend_from_slice(text.as_bytes());
+    out.extend_from_slice(b" pool=");
+    push_or_dash(out, line.pool, push_word);
+    out.extend_from_slice(b" worker=");
+    push_or_dash(out, line.pool.zip(line.worker), |out, (pool, number)| {
+        push_word(out, pool);
+        out.push(b'.');
+        push_number(out, number);
+    });
+    out.extend_from_slice(b" duration=");
+    push_seconds(out, line.duration);
+    out.extend_from_slice(b" queue=");
+    push_seconds(out, line.queue);
+    out.extend_from_slice(b" response=");
+    push_or_dash(out, line.response, push_seconds);
+    out.extend_from_slice(b" retries=");
+    push_number(out, line.retries);
+    out.extend_from_slice(b" reason=");
+    push_or_dash(out, line.reason, push_word);
+    out.extend_from_slice(b" id=");
+    push_or_dash(out, line.id, push_word);
+    out.push(b'\n');
 }
 
-/// Bytes between quotes: what is not plain ASCII, a quote or a backslash becomes `\xHH`, as nginx writes it.
-fn push_quoted(out: &mut String, bytes: &[u8]) {
-    for byte in bytes {
-        match byte {
-            b'"' | b'\\' => put!(out, "\\x{byte:02X}"),
-            b' '..=b'~' => out.push(char::from(*byte)),
-            _ => put!(out, "\\x{byte:02X}"),
-        }
-    }
-}
-
-/// As [`push_quoted`], and without a space.
-fn push_word(out: &mut String, bytes: &[u8]) {
-    for piece in bytes.split_inclusive(|byte| *byte == b' ') {
-        let (word, space) = piece.split_at(piece.len() - usize::from(piece.ends_with(b" ")));
-        push_quoted(out, word);
-        if !space.is_empty() {
-            out.push_str("\\x20");
-        }
-    }
-}
-
-/// A value, or `-`.
-struct Or<T>(Option<T>);
-
-impl<T: Display> Display for Or<T> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.0 {
-            Some(value) => value.fmt(f),
-            None => f.write_char('-'),
-        }
+fn push_or_dash<T>(out: &mut Vec<u8>, value: Option<T>, push: impl FnOnce(&mut Vec<u8>, T)) {
+    match value {
+        Some(value) => push(out, value),
+        None => out.push(b'-'),
     }
 }
 
-/// Seconds to the microsecond.
-struct Seconds(Duration);
+/// A value of a pair, which ends at a space.
+fn push_word(out: &mut Vec<u8>, word: impl AsRef<[u8]>) {
+    push_escaped(out, word.as_ref(), b" ");
+}
 
-impl Display for Seconds {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}.{:06}", self.0.as_secs(), self.0.subsec_micros())
+/// Bytes between quotes: what is not plain ASCII, a quote, a backslash, or one of these others, becomes `\xHH`, as nginx
+/// writes it.
+fn push_escaped(out: &mut Vec<u8>, bytes: &[u8], others: &[u8]) {
+    let is_plain =
+        |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\') && !others.contains(byte);
+    let mut rest = bytes;
+    while let Some(at) = rest.iter().position(|byte| !is_plain(byte)) {
+        out.extend_from_slice(&rest[..at]);
+        write!(out, "\\x{:02X}", rest[at]).expect("a vector takes everything");
+        rest = &rest[at + 1..];
     }
+    out.extend_from_slice(rest);
 }

@@ -1,5 +1,6 @@
 //! The thread of one place: takes what waits, formats it, writes it in as few pieces as possible.
 
+use crate::access::Shelf;
 use crate::entry::{Class, Entry};
 use crate::format::Style;
 use crate::place::Place;
@@ -14,8 +15,6 @@ pub(crate) struct Writer {
     pub(crate) rooms: Arc<Rooms>,
     pub(crate) place: Place,
     pub(crate) style: Style,
-    /// The style of requests.
-    pub(crate) access: Style,
     /// Told at the end.
     pub(crate) done: SyncSender<()>,
     pub(crate) health: Health,
@@ -43,6 +42,8 @@ enum Next {
 #[derive(Debug, Default)]
 struct Batch {
     bytes: Vec<u8>,
+    /// Is left on shelves in exchange for their lines.
+    empty: Vec<u8>,
     /// Each with where its bytes end.
     entries: Vec<(usize, Entry)>,
 }
@@ -94,7 +95,7 @@ impl Writer {
             match entry {
                 Entry::Event(ref event) => self.style.event(event, &mut batch.bytes),
                 Entry::Output(ref output) => self.style.output(output, &mut batch.bytes),
-                Entry::Access(ref line) => self.access.access(line, &mut batch.bytes),
+                Entry::Requests(ref shelf) => batch.clear_shelf(shelf),
                 Entry::Reopen => return Next::Reopen,
                 Entry::Close => return Next::Close,
             }
@@ -127,15 +128,37 @@ impl Writer {
                 written
             }
         };
-        batch.bytes.clear();
-        batch.bytes.shrink_to(2 * BATCH_BYTES);
+        let mut start = 0;
         for (end, entry) in batch.entries.drain(..) {
             self.rooms.give_back(&entry);
-            if end > written {
-                self.rooms.lose(&entry);
+            match &entry {
+                _ if end <= written => {}
+                Entry::Requests(_) => self.rooms.lose_requests(lines(&batch.bytes[start.max(written)..end])),
+                entry => self.rooms.lose(entry),
             }
+            start = end;
         }
+        clear(&mut batch.bytes);
     }
+}
+
+impl Batch {
+    fn clear_shelf(&mut self, shelf: &Shelf) {
+        shelf.take(&mut self.empty);
+        self.bytes.extend_from_slice(&self.empty);
+        clear(&mut self.empty);
+    }
+}
+
+/// Empties a vector, and gives back what a flood needed.
+fn clear(bytes: &mut Vec<u8>) {
+    bytes.clear();
+    bytes.shrink_to(2 * BATCH_BYTES);
+}
+
+/// How many lines end in these bytes.
+fn lines(bytes: &[u8]) -> u64 {
+    bytes.iter().filter(|byte| **byte == b'\n').count() as u64
 }
 
 /// What was lost and not told yet.

@@ -10,10 +10,13 @@ use crate::shard::Shard;
 use crate::watch::{Phase, Watch};
 use http::header::{HeaderMap, HeaderName, HeaderValue, REFERER, USER_AGENT};
 use http::request::Parts;
+use http::uri::PathAndQuery;
 use http::{StatusCode, Version};
 use logs::AccessLine;
 use policy::{RouteId, WorkerId};
 use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -56,8 +59,10 @@ pub(crate) struct Record {
     pub(crate) answered: Option<Duration>,
     /// How often it was sent again.
     pub(crate) retries: AtomicU32,
+    /// The worker that it went to last.
+    worker: Option<WorkerId>,
     /// Nothing if there is no access log.
-    pub(crate) line: Option<Box<AccessLine>>,
+    head: Option<Box<Noted>>,
 }
 
 impl Record {
@@ -78,43 +83,28 @@ impl Record {
             queued: Duration::ZERO,
             answered: None,
             retries: AtomicU32::new(0),
-            line: None,
+            worker: None,
+            head: None,
         }
     }
 
     /// Copies what the access log, if there is one, says of the head. Before the head is changed for the worker.
     pub(crate) fn note_head(&mut self, parts: &Parts, origin: &Origin) {
-        if !self.shard.options.log.as_ref().is_some_and(logs::Log::has_access) {
-            return;
+        if self.shard.access_log.is_some() {
+            self.head = Some(Box::new(Noted::new(parts, origin)));
         }
-        self.line = Some(Box::new(AccessLine {
-            client: origin.client(&parts.headers),
-            method: parts.method.as_str().into(),
-            target: target(parts),
-            version: match parts.version {
-                Version::HTTP_10 => "HTTP/1.0",
-                Version::HTTP_2 => "HTTP/2.0",
-                _ => "HTTP/1.1",
-            },
-            referer: copy(&parts.headers, &REFERER),
-            user_agent: copy(&parts.headers, &USER_AGENT),
-            ..unknown(origin)
-        }));
     }
 
     /// The head as it goes to the worker, with its id.
     pub(crate) fn note_id(&mut self, headers: &HeaderMap) {
-        if let Some(line) = &mut self.line {
-            line.id = copy(headers, &REQUEST_ID);
+        if let Some(head) = &mut self.head {
+            head.note_id(headers);
         }
     }
 
     /// The app that it is for.
     pub(crate) fn note_backend(&mut self, backend: &Arc<Backend>) {
         self.backend = Some(Arc::clone(backend));
-        if let Some(line) = &mut self.line {
-            line.pool = Some(backend.pool.name().into());
-        }
     }
 
     pub(crate) fn note_worker(&mut self, worker: WorkerId, waited: Duration) {
@@ -122,7 +112,7 @@ impl Record {
             backend.count_wait(waited);
         }
         self.queued += waited;
-        self.name_worker(worker);
+        self.worker = Some(worker);
     }
 
     pub(crate) fn note_answer(&mut self, after: Duration) {
@@ -136,7 +126,7 @@ impl Record {
     pub(crate) fn note_rescuer(&mut self, worker: WorkerId) {
         self.rescued = true;
         self.retries.fetch_add(1, Ordering::Relaxed);
-        self.name_worker(worker);
+        self.worker = Some(worker);
     }
 
     /// The word for what was decided about the request, if there was anything to decide.
@@ -170,12 +160,6 @@ impl Record {
         }
         self.retries.fetch_add(1, Ordering::Relaxed);
     }
-
-    fn name_worker(&mut self, worker: WorkerId) {
-        if let (Some(line), Some(backend)) = (&mut self.line, &self.backend) {
-            line.worker = Some(format!("{}.{}", backend.pool.name(), worker.slot));
-        }
-    }
 }
 
 /// Accounts for a request that was answered before its head was whole and good: nothing is known of it but its sender.
@@ -186,53 +170,93 @@ pub(crate) fn note_unread(
     status: StatusCode,
     reason: &'static str,
 ) {
-    let line = shard.options.log.as_ref().filter(|log| log.has_access()).map(|_| Box::new(unknown(origin)));
+    let head = shard.access_log.as_ref().map(|_| Box::new(Noted::nothing(origin)));
     let (shard, watch) = (Arc::clone(shard), Arc::clone(watch));
     let mut record = Record::new(shard, watch);
     record.status = Some(status);
     record.whole = true;
     record.reason = Some(reason);
-    record.line = line;
+    record.head = head;
 }
 
-/// A line that says who, and no more.
-fn unknown(origin: &Origin) -> AccessLine {
-    AccessLine {
-        at: logs::now(),
-        client: origin.peer.map(|peer| peer.to_canonical()),
-        method: "-".into(),
-        target: "-".into(),
-        version: "-",
-        status: 0,
-        bytes: 0,
-        duration: Duration::ZERO,
-        queue: Duration::ZERO,
-        response: None,
-        pool: None,
-        worker: None,
-        retries: 0,
-        id: None,
-        reason: None,
-        referer: None,
-        user_agent: None,
+/// What the access log says of a head: copied, so that a request of long ago holds no buffer of its connection.
+#[derive(Debug)]
+struct Noted {
+    client: Option<IpAddr>,
+    version: &'static str,
+    /// One behind the other.
+    texts: Vec<u8>,
+    method: Range<usize>,
+    target: Range<usize>,
+    referer: Option<Range<usize>>,
+    user_agent: Option<Range<usize>>,
+    id: Option<Range<usize>>,
+}
+
+impl Noted {
+    fn new(parts: &Parts, origin: &Origin) -> Self {
+        let version = match parts.version {
+            Version::HTTP_10 => "HTTP/1.0",
+            Version::HTTP_2 => "HTTP/2.0",
+            _ => "HTTP/1.1",
+        };
+        let path = parts.uri.path_and_query().map(PathAndQuery::as_str);
+        let mut texts = Vec::with_capacity(ROOM_FOR_OTHERS + path.map_or(0, str::len));
+        let method = copy(&mut texts, parts.method.as_str().as_bytes());
+        // As it was sent.
+        let target = match (parts.uri.authority(), path) {
+            (Some(_), Some(path)) if parts.version == Version::HTTP_2 => copy(&mut texts, path.as_bytes()),
+            (None, Some(path)) => copy(&mut texts, path.as_bytes()),
+            (Some(_) | None, _) => copy(&mut texts, parts.uri.to_string().as_bytes()),
+        };
+        let referer = copy_field(&mut texts, &parts.headers, &REFERER);
+        let user_agent = copy_field(&mut texts, &parts.headers, &USER_AGENT);
+        let client = origin.client(&parts.headers);
+        Self { client, version, texts, method, target, referer, user_agent, id: None }
+    }
+
+    /// Of a head that could not be read: who sent it, and no more.
+    fn nothing(origin: &Origin) -> Self {
+        Self {
+            client: origin.peer.map(|peer| peer.to_canonical()),
+            version: "-",
+            texts: b"-".to_vec(),
+            method: 0..1,
+            target: 0..1,
+            referer: None,
+            user_agent: None,
+            id: None,
+        }
+    }
+
+    fn note_id(&mut self, headers: &HeaderMap) {
+        self.id = copy_field(&mut self.texts, headers, &REQUEST_ID);
+    }
+
+    fn text(&self, range: &Range<usize>) -> &str {
+        str::from_utf8(&self.texts[range.clone()]).expect("methods and targets are text")
+    }
+
+    fn bytes(&self, range: Option<&Range<usize>>) -> Option<&[u8]> {
+        range.map(|range| &self.texts[range.clone()])
     }
 }
+
+fn copy_field(texts: &mut Vec<u8>, headers: &HeaderMap, name: &HeaderName) -> Option<Range<usize>> {
+    headers.get(name).map(|value| copy(texts, value.as_bytes()))
+}
+
+fn copy(texts: &mut Vec<u8>, text: &[u8]) -> Range<usize> {
+    let start = texts.len();
+    texts.extend_from_slice(text);
+    start..texts.len()
+}
+
+/// A method, a browser's name, an address it comes from, an id: bytes that mostly suffice.
+const ROOM_FOR_OTHERS: usize = 256;
 
 fn milliseconds(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1000.0
-}
-
-fn copy(headers: &HeaderMap, name: &HeaderName) -> Option<Box<[u8]>> {
-    headers.get(name).map(|value| value.as_bytes().into())
-}
-
-/// The target as it was sent.
-fn target(parts: &Parts) -> Box<str> {
-    match (parts.uri.authority(), parts.uri.path_and_query()) {
-        (Some(_), Some(path)) if parts.version == Version::HTTP_2 => path.as_str().into(),
-        (None, Some(path)) => path.as_str().into(),
-        (Some(_) | None, _) => parts.uri.to_string().into(),
-    }
 }
 
 impl Drop for Record {
@@ -257,16 +281,26 @@ impl Drop for Record {
         if let Some(reason) = self.reason.filter(|reason| *reason != REDIRECT) {
             self.shard.refuse(reason);
         }
-        if let (Some(mut line), Some(log)) = (self.line.take(), &self.shard.options.log) {
-            line.at = logs::now();
-            line.status = status;
-            line.bytes = self.bytes;
-            line.duration = took;
-            line.reason = self.token();
-            line.queue = self.queued;
-            line.response = self.answered;
-            line.retries = self.retries.load(Ordering::Relaxed);
-            log.access(line);
+        if let (Some(head), Some(log)) = (&self.head, &self.shard.access_log) {
+            log.say(&AccessLine {
+                at: logs::now(),
+                client: head.client,
+                method: head.text(&head.method),
+                target: head.text(&head.target),
+                version: head.version,
+                status,
+                bytes: self.bytes,
+                duration: took,
+                queue: self.queued,
+                response: self.answered,
+                pool: self.backend.as_ref().map(|backend| backend.pool.name()),
+                worker: self.worker.map(|worker| worker.slot.number()),
+                retries: self.retries.load(Ordering::Relaxed),
+                id: head.bytes(head.id.as_ref()),
+                reason: self.token(),
+                referer: head.bytes(head.referer.as_ref()),
+                user_agent: head.bytes(head.user_agent.as_ref()),
+            });
         }
     }
 }

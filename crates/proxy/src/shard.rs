@@ -8,6 +8,7 @@ use crate::site::Sites;
 use crate::{Options, Timeouts};
 use http::HeaderValue;
 use http::request::Parts;
+use logs::{AccessLog, Log};
 use std::hash::{BuildHasher, RandomState};
 use std::iter;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,6 +21,8 @@ use tokio::task::JoinSet;
 pub(crate) struct Shard {
     pub(crate) options: Options,
     pub(crate) metrics: Metrics,
+    /// Nothing if nobody wants one.
+    pub(crate) access_log: Option<AccessLog>,
     /// Those of connections, and behind them those of each site, for the [`Watch`](crate::watch::Watch).
     pub(crate) timeouts: Arc<[Timeouts]>,
     pub(crate) backends: Vec<Arc<Backend>>,
@@ -83,6 +86,7 @@ impl Shard {
             destinations: destinations.collect(),
             backends,
             sites: Sites::new(&options.sites),
+            access_log: options.log.as_ref().and_then(Log::access),
             options,
             metrics,
             clients,
