@@ -1,10 +1,12 @@
 //! Several apps behind one port: which request goes where, and that what one pool suffers is no other's business.
 
 use crate::support::{Answer, Program, signal_process, until};
+use crate::wire::frames::{CANCEL, DATA, END_HEADERS, END_STREAM, Frame, HEADERS, Peer, RST_STREAM, block};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 use std::thread;
@@ -269,6 +271,54 @@ fn a_drain_lets_the_requests_of_all_pools_finish() {
 }
 
 #[test]
+fn a_drain_cuts_what_each_pool_holds_at_its_own_limit() {
+    let app = format!(
+        "command: [{TESTS}/.venv/bin/uvicorn, --ws, websockets, \"traffic:app\"], directory: {TESTS}/apps, workers: 1, \
+         routing: {{openapi: off}}"
+    );
+    let folder = configuration(&format!(
+        "pools:\n  short: {{{app}, stop: {{drain_timeout: 500ms}}}}\n  long: {{{app}, stop: {{drain_timeout: 60s}}}}\n\
+         routes: [{{host: short.test, pool: short}}, {{host: long.test, pool: long}}]\n"
+    ));
+    let mut program = Program::start(&["run", "--config", &path(&folder), "--http2", "on"]);
+    serving(&mut program, 2);
+    // Each holds an upload whose end its worker waits for, a WebSocket, and an upload on a connection that both share.
+    let [(mut short, mut short_socket), (mut long, mut long_socket)] =
+        ["short.test", "long.test"].map(|host| (upload(&program, host), websocket(&program, host)));
+    let mut shared = Peer::new(program.connect());
+    for (stream, host) in [(1, "short.test"), (3, "long.test")] {
+        let pseudo = [(":method", "POST"), (":scheme", "http"), (":authority", host), (":path", "/upload")];
+        shared.send(&[Frame::new(HEADERS, END_HEADERS, stream, block(&pseudo))]);
+    }
+    for pool in ["short", "long"] {
+        until("all are held", || (workers(&program, pool)[0]["in_flight"] == 3).then_some(()));
+    }
+    program.signal("TERM");
+    for cut in [&mut short, &mut short_socket] {
+        let mut told = Vec::new();
+        let _ = cut.read_to_end(&mut told);
+        assert!(told.is_empty(), "{told:?}");
+    }
+    let reset = shared.verdict(1);
+    assert_eq!((reset.kind, reset.code()), (RST_STREAM, CANCEL));
+    // Of the other pool's nothing has ended yet.
+    shared.send(&[Frame::new(DATA, END_STREAM, 3, "ab")]);
+    assert_eq!(shared.verdict(3).status(), 200);
+    long.write_all(b"ab").expect("it is open");
+    let mut answer = String::new();
+    long.read_to_string(&mut answer).expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with('}'), "{answer}");
+    // A masked text (RFC 6455 section 5.2).
+    long_socket.write_all(b"\x81\x82\0\0\0\0hi").expect("it is open");
+    let mut echo = [0; 4];
+    long_socket.read_exact(&mut echo).expect("it is open");
+    assert_eq!(&echo, b"\x81\x02hi");
+    drop((long_socket, shared));
+    assert_eq!(program.wait().code(), Some(0));
+    until("no process is left", || program.marked().is_empty().then_some(()));
+}
+
+#[test]
 fn the_workers_of_all_pools_die_with_a_killed_program() {
     for _ in 0..10 {
         let shell = format!("[sh, -c, \"{OWN} demo-worker --uds {{socket}} & wait\"]");
@@ -380,6 +430,33 @@ fn serving(program: &mut Program, workers: usize) {
 
 fn ask(program: &Program, host: &str, path: &str) -> Answer {
     program.request(&format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"))
+}
+
+/// Begins an upload of two bytes.
+fn upload(program: &Program, host: &str) -> TcpStream {
+    let mut stream = program.connect();
+    let head =
+        format!("POST /upload HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: 2\r\n\r\n");
+    stream.write_all(head.as_bytes()).expect("sent");
+    stream
+}
+
+/// Opens a WebSocket.
+fn websocket(program: &Program, host: &str) -> TcpStream {
+    let mut stream = program.connect();
+    let head = format!(
+        "GET /echo HTTP/1.1\r\nHost: {host}\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).expect("sent");
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).expect("an answer");
+        answer.push(byte[0]);
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&answer));
+    stream
 }
 
 fn workers(program: &Program, pool: &str) -> Vec<Value> {

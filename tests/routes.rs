@@ -11,7 +11,6 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::num::NonZeroU16;
 use std::path::Path;
-use std::time::Duration;
 use supervisor::{Environment, PoolOptions, Probe, Supervisor};
 
 #[test]
@@ -141,7 +140,7 @@ fn behind(routes: &RouteTable, act: impl FnOnce(&str) + Send + 'static) {
         });
         supervisor.run().await.expect("it ends when the client does");
         let acted = client.join();
-        running.drain(Duration::ZERO, std::future::ready(())).await;
+        running.drain(std::future::ready(())).await;
         acted.expect("the client's assertions hold");
     });
 }

@@ -4,7 +4,7 @@
 //! client sends, what the worker does and what must arrive. What the worker saw is read from its ledger ([`rig`]).
 
 pub(crate) mod client;
-mod frames;
+pub(crate) mod frames;
 mod h2c;
 mod polite;
 mod rig;

@@ -65,7 +65,6 @@ fn serve(
         log: _,
         disclosure,
     } = settings;
-    let drain = pools.iter().map(|pool| pool.policy.stop.drain_timeout).max().unwrap_or_default();
     let trusted_proxies = trusted_proxies.into();
     let proxy_options =
         Options { timeouts, limits, trusted_proxies, sites, disclosure, log: Some(log.clone()) };
@@ -139,7 +138,7 @@ fn serve(
             draining.store(true, Ordering::Relaxed);
             tracing::info!("draining: a second signal ends it at once");
             running
-                .drain(drain, async {
+                .drain(async {
                     signalled().await;
                     forced.set(true);
                 })

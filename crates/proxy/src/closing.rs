@@ -20,6 +20,8 @@ pub(crate) enum Ending {
     Broken(hyper::Error),
     /// The limit of this phase passed.
     Late(Phase),
+    /// The service drains, and has no more time for this request.
+    Cut,
 }
 
 impl Ending {
@@ -40,7 +42,7 @@ impl Ending {
             Self::Broken(error) if phase == Phase::Head && error.is_parse() => {
                 Some(Error::Malformed("The request is not HTTP."))
             }
-            Self::Over | Self::Broken(_) | Self::Late(_) => None,
+            Self::Over | Self::Broken(_) | Self::Late(_) | Self::Cut => None,
         }
     }
 
@@ -89,14 +91,14 @@ pub(crate) async fn close(
             };
             if timeout(LAST_WRITE, said).await.is_ok() { linger(stream).await } else { Ok(()) }
         }
-        (_, Ending::Broken(_) | Ending::Late(_)) if watch.answer_ends_with_connection() => {
+        (_, Ending::Broken(_) | Ending::Late(_) | Ending::Cut) if watch.answer_ends_with_connection() => {
             reset(socket(&stream))
         }
         (_, Ending::Broken(error)) if error.is_parse() => linger(stream).await,
         (_, Ending::Over | Ending::Broken(_)) if watch.left_unread() => linger(stream).await,
         // An end that is in order is said inside TLS as well; hyper has done so where it was done.
         (_, Ending::Late(Phase::Idle)) => timeout(LAST_WRITE, stream.shutdown()).await.unwrap_or(Ok(())),
-        (_, Ending::Over | Ending::Broken(_) | Ending::Late(_)) => Ok(()),
+        (_, Ending::Over | Ending::Broken(_) | Ending::Late(_) | Ending::Cut) => Ok(()),
     };
 }
 

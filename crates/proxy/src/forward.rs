@@ -4,6 +4,7 @@ use crate::access::Record;
 use crate::clients::Full;
 use crate::deliver::{Answered, deliver};
 use crate::download::Download;
+use crate::drain;
 use crate::error::Error;
 use crate::http2;
 use crate::origin::Origin;
@@ -147,7 +148,9 @@ fn answer(
         lease.upgraded();
         watch.enter(Phase::Tunnel);
         let idle = shard.timeouts[destination.timeouts].tunnel_idle;
-        shard.keep_tunnel(tunnel::run(client, upstream, lease, idle));
+        let limit = destination.backend.pool.drain_timeout();
+        let spent = drain::spent(shard.stage.clone(), move || Some(limit));
+        shard.keep_tunnel(tunnel::run(client, upstream, lease, idle, spent));
         return Ok(Response::from_parts(parts, Download::own(bytes::Bytes::new())));
     }
     if matches!(wishes.upgrade, Some(Upgrade::WebSocket(_))) && parts.status.is_success() {

@@ -2,12 +2,12 @@
 //! and is not there without the feature of that name.
 
 use crate::clients::{Clients, Seat};
+use crate::drain::Stage;
 use crate::origin::Origin;
 use crate::proxy_protocol::{self, Parsed};
 use crate::request::{self, Wishes};
 use crate::route::replica::Replica;
 use crate::route::{openapi, shape};
-use crate::server::Stage;
 use crate::shard::Shard;
 use crate::{App, Limits, Metrics, Options, RescueScope, RouteTable, Routing, Site, Timeouts, http1};
 use crate::{response, trailers};
@@ -132,9 +132,9 @@ pub async fn serve_http1(pool: Pool, stream: UnixStream, peer: IpAddr) {
     let metrics = Metrics::register(&Registry::new()).expect("an empty registry");
     let origin = Arc::new(Origin::new(Some(peer), None, seat(&options)));
     let clients = Arc::new(Clients::new(&options, metrics.connections.clone()));
-    let shard = Arc::new(Shard::new(&[app], options, metrics, clients, 0));
     let (_stage, stage) = watch::channel(Stage::Serving);
-    http1::serve(shard, Either::Left(Stream::from(stream)), origin, None, stage).await;
+    let shard = Arc::new(Shard::new(&[app], options, metrics, clients, stage, 0));
+    http1::serve(shard, Either::Left(Stream::from(stream)), origin, None).await;
 }
 
 fn seat(options: &Options) -> Seat {

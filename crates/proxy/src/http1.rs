@@ -3,11 +3,11 @@
 use crate::access;
 use crate::client::{ClientStream, socket};
 use crate::closing::{self, Ending};
+use crate::drain::{self, Stage};
 use crate::forward;
 use crate::noted::{BESIDE_HEAD, Noted};
 use crate::origin::Origin;
 use crate::role::HttpsPort;
-use crate::server::Stage;
 use crate::shard::Shard;
 use crate::socket::{has_unread, readable};
 use crate::upload::ClientBody;
@@ -33,8 +33,8 @@ pub(crate) async fn serve(
     stream: ClientStream,
     origin: Arc<Origin>,
     redirect: Option<HttpsPort>,
-    mut stage: watch::Receiver<Stage>,
 ) {
+    let mut stage = shard.stage.clone();
     let watch = Arc::new(Watch::new(Arc::clone(&shard.timeouts)));
     // What came behind a handshake is not in the socket any more.
     let mut is_at_rest = matches!(stream, Either::Left(_));
@@ -131,6 +131,7 @@ async fn converse(
     let stage_changes = stage.clone();
     let mut draining = pin!(stage.wait_for(|stage| *stage > Stage::Serving));
     let mut told = false;
+    let mut spent = pin!(drain::spent(stage_changes.clone(), || shard.drain_limit(watch)));
     let served = watch.requests();
     let ending = poll_fn(|cx| {
         watch.tick();
@@ -148,6 +149,9 @@ async fn converse(
                 told = true;
                 Pin::new(&mut connection).graceful_shutdown();
                 continue;
+            }
+            if told && spent.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Ending::Cut);
             }
             if let Some(phase) = ready!(alarm.poll(cx, watch)) {
                 return Poll::Ready(Ending::Late(phase));
@@ -182,6 +186,7 @@ mod tests {
     use supervisor::Stream;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::UnixStream;
+    use tokio::time::Instant;
 
     #[tokio::test]
     async fn a_request_that_waited_in_the_kernels_queue_when_the_drain_began_is_the_last_of_its_connection() {
@@ -192,13 +197,13 @@ mod tests {
         let metrics = Metrics::register(&Registry::new()).expect("an empty registry");
         let clients = Arc::new(Clients::new(&options, metrics.connections.clone()));
         let seat = clients.seat().expect("the first one");
-        let shard = Arc::new(Shard::new(&[], options, metrics, clients, 0));
-        let origin = Arc::new(Origin::new(None, None, seat));
         let (sender, stage) = watch::channel(Stage::Serving);
-        sender.send_replace(Stage::Draining);
+        let shard = Arc::new(Shard::new(&[], options, metrics, clients, stage, 0));
+        let origin = Arc::new(Origin::new(None, None, seat));
+        sender.send_replace(Stage::Draining(Instant::now()));
         let stream = Either::Left(Stream::from(ours));
         let port = "https".parse().expect("a port");
-        let served = serve(shard, stream, origin, Some(port), stage);
+        let served = serve(shard, stream, origin, Some(port));
         let asked = async {
             let mut answers = String::new();
             // Another one, as long as the connection is open.

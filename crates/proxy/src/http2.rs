@@ -21,8 +21,9 @@ pub(crate) use stream::Unsound;
 pub(crate) use stream_end::Handover;
 
 use crate::client::ClientStream;
+use crate::drain::Stage;
 use crate::origin::Origin;
-use crate::server::{Stage, too_late};
+use crate::server::too_late;
 use crate::shard::Shard;
 use crate::{Limits, Timeouts};
 use h2::Reason;
@@ -36,17 +37,12 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use stock::{Portion, Stock};
 use stream::Closed;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 /// Serves a connection to its end. All its requests end with it.
-pub(crate) async fn serve(
-    shard: Arc<Shard>,
-    stream: ClientStream,
-    origin: Arc<Origin>,
-    mut stage: watch::Receiver<Stage>,
-) {
+pub(crate) async fn serve(shard: Arc<Shard>, stream: ClientStream, origin: Arc<Origin>) {
+    let mut stage = shard.stage.clone();
     let (timeouts, limits) = (&shard.options.timeouts, &shard.options.limits);
     let (stream, finding, pieces) = Inspected::new(stream);
     let begun = tokio::select! {

@@ -13,6 +13,7 @@ mod clients;
 mod closing;
 mod deliver;
 mod download;
+mod drain;
 mod error;
 mod exchange;
 mod forward;

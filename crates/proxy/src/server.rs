@@ -6,6 +6,7 @@ use crate::backend::App;
 use crate::client::ClientStream;
 use crate::clients::{Clients, Seat};
 use crate::closing;
+use crate::drain::Stage;
 use crate::handshake::{self, Reason};
 use crate::http1;
 use crate::http2;
@@ -39,17 +40,9 @@ use tokio::time::{Instant, sleep, timeout};
 pub struct Running {
     listeners: Vec<Listener<Terminator>>,
     stage: watch::Sender<Stage>,
+    /// The longest time that a pool lets its requests have when the service drains.
+    longest_drain: Duration,
     threads: Vec<JoinHandle<()>>,
-}
-
-/// Where the data plane is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Stage {
-    Serving,
-    /// No new connections; each open one closes after its requests.
-    Draining,
-    /// Whatever is left is cut.
-    Cut,
 }
 
 /// Starts one thread for each set of listeners, in front of these apps. Each of the options' sites is of one of them. A thread
@@ -70,9 +63,8 @@ pub fn start(
     let mut threads = Vec::new();
     for (number, acceptors) in listeners.by_thread.into_iter().enumerate() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let shard =
-            Arc::new(Shard::new(apps, options.clone(), metrics.clone(), Arc::clone(&clients), number));
-        let stage = stage.subscribe();
+        let (options, metrics, clients) = (options.clone(), metrics.clone(), Arc::clone(&clients));
+        let shard = Arc::new(Shard::new(apps, options, metrics, clients, stage.subscribe(), number));
         let body = move || {
             runtime.block_on(async {
                 let mut errands = JoinSet::new();
@@ -81,12 +73,13 @@ pub fn start(
                         errands.spawn(discovery::follow(Arc::clone(backend)));
                     }
                 }
-                run(shard, acceptors, stage, errands, let_go).await;
+                run(shard, acceptors, errands, let_go).await;
             });
         };
         threads.push(std::thread::Builder::new().name(format!("proxy-{number}")).spawn(body)?);
     }
-    Ok(Running { listeners: bound, stage, threads })
+    let longest_drain = apps.iter().map(|app| app.pool.drain_timeout()).max().unwrap_or_default();
+    Ok(Running { listeners: bound, stage, longest_drain, threads })
 }
 
 impl Running {
@@ -95,14 +88,14 @@ impl Running {
         &self.listeners
     }
 
-    /// Takes no more connections and lets the open ones finish their requests; after `limit`, or when `hurry` resolves,
-    /// cuts what is left.
-    pub async fn drain(self, limit: Duration, hurry: impl Future<Output = ()>) {
-        self.stage.send_replace(Stage::Draining);
+    /// Takes no more connections and lets the open ones finish their requests, each within its pool's limit. After the
+    /// longest of these, or when `hurry` resolves, cuts what is left.
+    pub async fn drain(self, hurry: impl Future<Output = ()>) {
+        self.stage.send_replace(Stage::Draining(Instant::now()));
         // The threads drop their receivers when they are done.
         tokio::select! {
             () = self.stage.closed() => {}
-            () = sleep(limit) => {}
+            () = sleep(self.longest_drain) => {}
             () = hurry => {}
         }
         self.stage.send_replace(Stage::Cut);
@@ -115,13 +108,7 @@ impl Running {
 }
 
 /// The life of one thread. Its errands end when the service does.
-async fn run(
-    shard: Arc<Shard>,
-    acceptors: Vec<Acceptor>,
-    mut stage: watch::Receiver<Stage>,
-    errands: JoinSet<()>,
-    let_go: fn(),
-) {
+async fn run(shard: Arc<Shard>, acceptors: Vec<Acceptor>, errands: JoinSet<()>, let_go: fn()) {
     // It has no end of its own.
     let mut outbox = JoinSet::new();
     outbox.spawn(supervisor::deliver());
@@ -134,21 +121,21 @@ async fn run(
         }
     }
     let mut sweep = pin!(sleep(SWEEP_EVERY));
-    let mut until = stage.clone();
+    let mut stage = shard.stage.clone();
     // Accepted, and without a seat: then the others wait in the kernel's queue.
     let mut seatless = None;
     loop {
         if let Some(accepted) = seatless.take() {
             match shard.clients.seat() {
                 Some(seat) => {
-                    connections.spawn(serve(Arc::clone(&shard), accepted, seat, stage.clone()));
+                    connections.spawn(serve(Arc::clone(&shard), accepted, seat));
                 }
                 None => seatless = Some(accepted),
             }
         }
         tokio::select! {
             biased;
-            _ = until.wait_for(|stage| *stage > Stage::Serving) => break,
+            _ = stage.wait_for(|stage| *stage > Stage::Serving) => break,
             accepted = accept(&doors), if seatless.is_none() => match accepted {
                 Ok(accepted) => seatless = Some(accepted),
                 // Out of descriptors or memory (accept(2)): wait for somebody to leave instead of spinning.
@@ -177,10 +164,9 @@ async fn run(
             None => poll_once(accept(&doors)).await.and_then(Result::ok),
         };
         let Some(accepted) = next else { break };
-        connections.spawn(serve(Arc::clone(&shard), accepted, seat, stage.clone()));
+        connections.spawn(serve(Arc::clone(&shard), accepted, seat));
     }
     drop(doors);
-    drop(until);
     tokio::select! {
         () = async {
             while connections.join_next().await.is_some() {}
@@ -196,16 +182,15 @@ async fn run(
 }
 
 /// One client connection, from its acceptance to its end.
-async fn serve(shard: Arc<Shard>, accepted: Accepted, seat: Seat, stage: watch::Receiver<Stage>) {
+async fn serve(shard: Arc<Shard>, accepted: Accepted, seat: Seat) {
     // Futures of their own, so that connections of HTTP/1 at rest, of which there may be very many, carry no room for them.
-    let Some(Begun { stream, origin, redirect, spoken }) =
-        Box::pin(begin(&shard, accepted, seat, &stage)).await
+    let Some(Begun { stream, origin, redirect, spoken }) = Box::pin(begin(&shard, accepted, seat)).await
     else {
         return;
     };
     match spoken {
-        Spoken::Http1 => http1::serve(shard, stream, origin, redirect, stage).await,
-        Spoken::Http2 => Box::pin(http2::serve(shard, stream, origin, stage)).await,
+        Spoken::Http1 => http1::serve(shard, stream, origin, redirect).await,
+        Spoken::Http2 => Box::pin(http2::serve(shard, stream, origin)).await,
     }
 }
 
@@ -218,12 +203,8 @@ struct Begun {
 }
 
 /// Finds out who is at the other end and what is spoken. Nothing if that was the end of it.
-async fn begin(
-    shard: &Arc<Shard>,
-    accepted: Accepted,
-    mut seat: Seat,
-    stage: &watch::Receiver<Stage>,
-) -> Option<Begun> {
+async fn begin(shard: &Arc<Shard>, accepted: Accepted, mut seat: Seat) -> Option<Begun> {
+    let stage = &shard.stage;
     let Accepted { stream, peer, proxy_protocol, role } = accepted;
     let late = || too_late(shard.options.timeouts.header, stage.clone());
     let peer = match admission::admit(shard, &stream, &mut seat, peer, proxy_protocol, late).await {

@@ -2,9 +2,11 @@
 
 use crate::backend::{App, Backend};
 use crate::clients::Clients;
+use crate::drain::Stage;
 use crate::error::Error;
 use crate::metrics::{Answers, Metrics, Refusals};
 use crate::site::Sites;
+use crate::watch::Watch;
 use crate::{Options, Timeouts};
 use http::HeaderValue;
 use http::request::Parts;
@@ -14,6 +16,7 @@ use std::iter;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 /// One thread's part of the proxy. The lock is only for the compiler: no other thread ever takes it.
@@ -23,7 +26,7 @@ pub(crate) struct Shard {
     pub(crate) metrics: Metrics,
     /// Nothing if nobody wants one.
     pub(crate) access_log: Option<AccessLog>,
-    /// Those of connections, and behind them those of each site, for the [`Watch`](crate::watch::Watch).
+    /// Those of connections, and behind them those of each site, for the [`Watch`].
     pub(crate) timeouts: Arc<[Timeouts]>,
     pub(crate) backends: Vec<Arc<Backend>>,
     sites: Sites,
@@ -31,6 +34,7 @@ pub(crate) struct Shard {
     destinations: Vec<Destination>,
     /// Shared by all threads.
     pub(crate) clients: Arc<Clients>,
+    pub(crate) stage: watch::Receiver<Stage>,
     /// Whether a request came since the last sweep.
     asked: AtomicBool,
     state: Mutex<State>,
@@ -64,6 +68,7 @@ impl Shard {
         options: Options,
         metrics: Metrics,
         clients: Arc<Clients>,
+        stage: watch::Receiver<Stage>,
         thread: usize,
     ) -> Self {
         let backends: Vec<_> = apps.iter().map(|app| Arc::new(Backend::new(app.clone(), &metrics))).collect();
@@ -90,6 +95,7 @@ impl Shard {
             options,
             metrics,
             clients,
+            stage,
             asked: AtomicBool::new(false),
             state: Mutex::new(state),
         }
@@ -103,6 +109,11 @@ impl Shard {
         self.asked.store(true, Ordering::Relaxed);
         let site = self.sites.find(&parts.headers, parts.uri.path())?;
         Ok(&self.destinations[site])
+    }
+
+    /// How long a connection's request may go on once the service drains, if it is known for which pool it is.
+    pub(crate) fn drain_limit(&self, watch: &Watch) -> Option<Duration> {
+        watch.site().map(|site| self.destinations[site].backend.pool.drain_timeout())
     }
 
     /// Starts a tunnel that outlives its request, and its client's HTTP connection.

@@ -38,18 +38,30 @@ impl ClientEnd {
     }
 }
 
-/// Carries a tunnel from its 101 to its end. Nothing of what the client sent goes to the worker before the 101 was passed
-/// on.
-pub(crate) async fn run(client: ClientEnd, upstream: Box<Upstream>, lease: Lease, idle: Option<Duration>) {
-    let carried = match client {
-        ClientEnd::Http1(connection, _seated) => match connection.await {
-            Ok(client) => carry(TokioIo::new(client), *upstream, idle).await,
-            Err(error) => Err(io::Error::other(error)),
-        },
-        ClientEnd::Http2(stream) => match stream.take().await {
-            Some(client) => carry(client, *upstream, idle).await,
-            None => Err(io::ErrorKind::ConnectionAborted.into()),
-        },
+/// Carries a tunnel from its 101 to its end, or until its time is spent. Nothing of what the client sent goes to the worker
+/// before the 101 was passed on.
+pub(crate) async fn run(
+    client: ClientEnd,
+    upstream: Box<Upstream>,
+    lease: Lease,
+    idle: Option<Duration>,
+    spent: impl Future<Output = ()>,
+) {
+    let carried = async {
+        match client {
+            ClientEnd::Http1(connection, _seated) => match connection.await {
+                Ok(client) => carry(TokioIo::new(client), *upstream, idle).await,
+                Err(error) => Err(io::Error::other(error)),
+            },
+            ClientEnd::Http2(stream) => match stream.take().await {
+                Some(client) => carry(client, *upstream, idle).await,
+                None => Err(io::ErrorKind::ConnectionAborted.into()),
+            },
+        }
+    };
+    let carried = tokio::select! {
+        carried = carried => carried,
+        () = spent => Err(io::ErrorKind::TimedOut.into()),
     };
     lease.finish(if carried.is_ok() { Outcome::Completed } else { Outcome::Cancelled });
 }

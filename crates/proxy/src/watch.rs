@@ -126,6 +126,16 @@ impl Watch {
         self.heeded.store(place, Ordering::Relaxed);
     }
 
+    /// The place of the site that the present request is for, once that is known.
+    pub(crate) fn site(&self) -> Option<usize> {
+        match self.phase() {
+            Phase::Idle | Phase::Head => None,
+            Phase::Upload | Phase::Queue | Phase::Answer | Phase::Download | Phase::Tunnel => {
+                self.heeded.load(Ordering::Relaxed).checked_sub(CONNECTIONS_OWN + 1)
+            }
+        }
+    }
+
     /// The request is over, and the next one is waited for, unless the connection became a tunnel.
     pub(crate) fn end(&self) {
         if self.phase() != Phase::Tunnel {

@@ -78,6 +78,11 @@ impl Pool {
         self.shared.keep_alive
     }
 
+    /// How long requests may go on once the pool is to end.
+    pub fn drain_timeout(&self) -> Duration {
+        self.shared.drain_timeout
+    }
+
     /// What the workers of this pool are spoken to in.
     pub fn protocol(&self) -> Protocol {
         self.shared.protocol
@@ -125,6 +130,7 @@ pub(crate) struct Shared {
     name: String,
     route_names: RouteNames,
     keep_alive: Duration,
+    drain_timeout: Duration,
     protocol: Protocol,
     began: Instant,
     /// Counts the verdicts that concern requests at the worker in each slot.
@@ -200,6 +206,7 @@ impl Shared {
             name: options.name.clone(),
             route_names: options.route_names.clone(),
             keep_alive,
+            drain_timeout: options.policy.stop.drain_timeout,
             protocol: options.protocol,
             began: Instant::now(),
             verdicts: (0..slots).map(|_| AtomicU32::new(0)).collect(),

@@ -5,6 +5,7 @@ use super::inflow::{Inflow, Rest};
 use super::outflow::{Outflow, Piece};
 use super::stream_end::{Handover, Pledge};
 use crate::download::Download;
+use crate::drain;
 use crate::error::WorkersReset;
 use crate::forward;
 use crate::origin::Origin;
@@ -37,8 +38,8 @@ pub(super) enum Closed {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Unsound;
 
-/// Serves one request within its limits. When one passes, or the client resets it, it is dropped, and with it whatever a
-/// worker does for it.
+/// Serves one request within its limits, that of a drain among them. When one passes, or the client resets it, it is
+/// dropped, and with it whatever a worker does for it.
 pub(super) async fn serve(
     shard: Arc<Shard>,
     origin: Arc<Origin>,
@@ -48,12 +49,21 @@ pub(super) async fn serve(
 ) -> Closed {
     let watch = Arc::new(Watch::new(Arc::clone(&shard.timeouts)));
     let mut alarm = Alarm::new(&watch);
-    let mut answered = pin!(answer(shard, Arc::clone(&watch), origin, request, respond, portion));
+    let stage = shard.stage.clone();
+    let mut spent = pin!(drain::spent(stage.clone(), || shard.drain_limit(&watch)));
+    let mut answered =
+        pin!(answer(Arc::clone(&shard), Arc::clone(&watch), origin, request, respond, portion));
     poll_fn(|cx| {
         watch.tick();
         loop {
             if let Poll::Ready(closed) = answered.as_mut().poll(cx) {
                 return Poll::Ready(closed);
+            }
+            // Once the alarm waits, so does this: there is no need to poll it until the stage has changed.
+            if (!alarm.is_armed() || stage.has_changed().unwrap_or(true))
+                && spent.as_mut().poll(cx).is_ready()
+            {
+                return Poll::Ready(Closed::Answered);
             }
             if ready!(alarm.poll(cx, &watch)).is_some() {
                 return Poll::Ready(Closed::Answered);
