@@ -179,8 +179,8 @@ fn requests_share_a_connection_and_open_another_when_it_is_full() {
 }
 
 #[test]
-fn a_request_that_was_refused_or_not_read_goes_to_another_connection_whatever_its_method() {
-    for unread in ["refuse", "goaway"] {
+fn a_request_that_was_refused_or_not_read_is_sent_again_whatever_its_method() {
+    for (unread, reason) in [("refuse", "full"), ("goaway", "unsent")] {
         let rig = Rig::start();
         let mut client = rig.client();
         assert_eq!(status(&client.get("/ok").answer().0), "200");
@@ -200,17 +200,28 @@ fn a_request_that_was_refused_or_not_read_goes_to_another_connection_whatever_it
         let last = bodies.last().expect("it came");
         assert_eq!((last.length, &*last.trailers), (4, &[("x-checked".to_owned(), "1".to_owned())][..]));
         assert_eq!(rig.events("request").len(), 7, "each came twice: {:?}", rig.ledger());
-        let counted = "antifreeze_retries_total{pool=\"web\",reason=\"unsent\"} 3";
-        until("it is counted", || rig.program.ask("/metrics").body.contains(counted).then_some(()));
+        let counted = format!("antifreeze_retries_total{{pool=\"web\",reason=\"{reason}\"}} 3");
+        until("it is counted", || rig.program.ask("/metrics").body.contains(&counted).then_some(()));
     }
 }
 
 #[test]
-fn a_worker_that_refuses_everything_is_a_502_in_the_end() {
-    let rig = Rig::start();
-    let (answer, _) = rig.client().get("/refuse").answer();
-    assert!(["502", "503"].contains(&status(&answer)), "{answer}");
-    assert!(rig.requests_for("refuse") <= 32);
+fn a_worker_that_refuses_a_request_is_full_and_not_suspected() {
+    let mut rig = Rig::start();
+    // On a channel that was opened for it.
+    assert_eq!(status(&rig.client().get(&path(&["refuse", "ok"])).answer().0), "200");
+    let (answer, body) = rig.client().get("/refuse").answer();
+    assert_eq!((status(&answer), field(&answer, "x-antifreeze")), ("503", Some("workers_full")), "{body}");
+    assert!(field(&answer, "retry-after").is_some(), "{answer}");
+    assert_eq!(rig.requests_for("refuse"), 2 + 3);
+    // It would not be less full on further connections.
+    assert!(rig.events("request").iter().all(|line| line.connection == Some(1)), "{:?}", rig.ledger());
+    assert_eq!(status(&rig.client().get("/ok").answer().0), "200");
+    rig.until_idle();
+    rig.program.signal("TERM");
+    rig.program.wait();
+    let log = rig.program.rest_of_log();
+    assert!(!log.contains("suspect"), "{log}");
 }
 
 #[test]

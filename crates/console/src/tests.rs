@@ -107,7 +107,7 @@ async fn the_status_document_keeps_its_keys() {
             "queue": {"length": 2, "oldest_ms": 1500},
             "shed": {
                 "no_workers": 0, "query_of_death": 0, "queue_full": 0, "queue_timeout": 0, "route_confined": 0,
-                "route_quarantined": 0, "stopping": 0,
+                "route_quarantined": 0, "stopping": 0, "workers_full": 0,
             },
             "lines_dropped": 5,
             "workers": [
@@ -188,8 +188,8 @@ async fn clients_cannot_add_series() {
     }
     let after = Exposition::parse(&api.get("/metrics").await.body);
     assert_eq!(before.series.keys().collect::<Vec<_>>(), after.series.keys().collect::<Vec<_>>());
-    // 1 worker: 9 states, 4 reasons, 6 more; its pool: 7 reasons to shed, 8 decisions, 2 standings, 3 more; the process: 5.
-    assert_eq!(after.series.len(), 9 + 4 + 6 + 7 + 8 + 2 + 3 + 5);
+    // 1 worker: 9 states, 4 reasons, 6 more; its pool: 8 reasons to shed, 8 decisions, 2 standings, 3 more; the process: 5.
+    assert_eq!(after.series.len(), 9 + 4 + 6 + 8 + 8 + 2 + 3 + 5);
 }
 
 #[tokio::test]

@@ -203,7 +203,7 @@ impl Pool {
         pool
     }
 
-    /// Asks for a worker for a request.
+    /// Asks for a worker for a request; also again, for one of which no worker read anything.
     pub fn admit(&mut self, request: impl Into<Request>, now: Moment) -> Admission {
         self.budget.earn();
         self.place(request.into(), now)
@@ -252,6 +252,9 @@ impl Pool {
         }
         if self.stage == Stage::Ending {
             return Admission::Shed(self.refuse(Shed::Stopping, now));
+        }
+        if request.is_too_much() {
+            return Admission::Shed(self.refuse(Shed::WorkersFull, now));
         }
         let leave = self.leave(&request, now);
         let ticket = match leave {
@@ -385,6 +388,8 @@ impl Pool {
                 }
             }
             Outcome::Refused => self.step(slot, Step::Refused, now),
+            // Of the route it says nothing.
+            Outcome::Full => self.heard(slot, now),
             // A worker that serves one request at a time may still be at it.
             Outcome::Cancelled if serial => self.step(slot, Step::Abandoned, now),
             Outcome::TimedOut if serial => self.step(slot, Step::TimedOut, now),
@@ -750,6 +755,7 @@ impl Pool {
             | Shed::RouteConfined
             | Shed::RouteQuarantined
             | Shed::QueryOfDeath
+            | Shed::WorkersFull
             | Shed::Stopping => SOON,
         };
         Refusal { why, retry_after }

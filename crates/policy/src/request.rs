@@ -51,6 +51,8 @@ pub struct Past {
     pub froze: u8,
     /// They broke the connection: mostly because they died.
     pub died: u8,
+    /// They refused to read it: they have as many as they take.
+    pub full: u8,
 }
 
 /// What became of a worker that did not answer a request.
@@ -60,28 +62,37 @@ pub enum Fate {
     Froze,
     /// It broke the connection.
     Died,
+    /// It refused to read the request.
+    Full,
 }
 
 impl Request {
     /// The same request, for another worker than the one that it was sent to.
     #[must_use]
     pub fn after(self, fate: Fate, worker: WorkerId) -> Self {
-        let Past { froze, died } = self.past;
-        let past = match fate {
-            Fate::Froze => Past { froze: froze.saturating_add(1), died },
-            Fate::Died => Past { froze, died: died.saturating_add(1) },
+        let mut past = self.past;
+        let count = match fate {
+            Fate::Froze => &mut past.froze,
+            Fate::Died => &mut past.died,
+            Fate::Full => &mut past.full,
         };
+        *count = count.saturating_add(1);
         Self { not_to: self.not_to.and(worker), past, ..self }
+    }
+
+    /// Whether it was refused so often that one more attempt would only add to what the workers have to do.
+    pub(crate) fn is_too_much(&self) -> bool {
+        self.past.full >= MOST_WORKERS
     }
 
     /// Whether it may be sent to a worker after those: it may be what ends them.
     pub(crate) fn may_be_sent_again(&self) -> bool {
-        let Past { froze, died } = self.past;
+        let Past { froze, died, full: _ } = self.past;
         self.replay == Replay::Allowed && froze + died < MOST_WORKERS && died < MOST_DEATHS
     }
 }
 
-/// As many workers a request may be sent to, if it is not what stops them.
+/// As many workers a request may be sent to, if it is not what stops them; and so many times it may be refused unread.
 const MOST_WORKERS: u8 = 3;
 
 /// After so many deaths, a request is likely to be their cause.
@@ -140,6 +151,8 @@ pub enum Shed {
     RouteQuarantined,
     /// This very request ended two workers.
     QueryOfDeath,
+    /// Worker after worker refused to read it: they have as many as they take.
+    WorkersFull,
     /// No worker lives, and none is about to.
     NoWorkers,
     /// The pool is shutting down.
@@ -148,12 +161,13 @@ pub enum Shed {
 
 impl Shed {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::QueueFull,
         Self::QueueTimeout,
         Self::RouteConfined,
         Self::RouteQuarantined,
         Self::QueryOfDeath,
+        Self::WorkersFull,
         Self::NoWorkers,
         Self::Stopping,
     ];
@@ -166,6 +180,7 @@ impl Shed {
             Self::RouteConfined => "route_confined",
             Self::RouteQuarantined => "route_quarantined",
             Self::QueryOfDeath => "query_of_death",
+            Self::WorkersFull => "workers_full",
             Self::NoWorkers => "no_workers",
             Self::Stopping => "stopping",
         }
@@ -181,6 +196,8 @@ pub enum Outcome {
     Cancelled,
     /// The worker's address took no connection; nothing was sent.
     Refused,
+    /// The worker refused to read the request (REFUSED_STREAM, RFC 9113 section 8.7): it lives, and has as many as it takes.
+    Full,
     /// The connection broke before the answer was whole.
     Lost,
     /// The answer did not begin, or did not go on, in time.

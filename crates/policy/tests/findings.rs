@@ -537,6 +537,45 @@ fn a_request_that_lost_two_workers_by_death_is_not_sent_to_a_third() {
     assert_eq!(story.pool.rescue(request, second, story.now), None);
 }
 
+/// A worker that refuses a request unread is full. It was taken for one that does not listen.
+#[test]
+fn a_worker_that_is_full_is_not_suspected_and_others_come_first() {
+    let mut story = serving(2, |_| {});
+    let before = story.pool.counts();
+    let mut request = Request { replay: Replay::Never, ..Request::from(RouteId(1)) };
+    let mut asked = Vec::new();
+    for _ in 0..3 {
+        let lease = story.lease(request);
+        story.release(lease, Outcome::Full);
+        asked.push(lease.worker);
+        request = request.after(Fate::Full, lease.worker);
+    }
+    assert_ne!(asked[0], asked[1], "the other one comes first");
+    let admission = story.admit(request);
+    assert!(
+        matches!(admission, Admission::Shed(refusal) if refusal.why == Shed::WorkersFull),
+        "{admission:?}"
+    );
+    assert!(story.pool.workers().all(|worker| worker.phase == Phase::Serving && worker.in_flight == 0));
+    assert_eq!(story.pool.counts().rescues, before.rescues);
+}
+
+/// A refusal is a sign of life, as an answer is.
+#[test]
+fn a_suspect_that_refuses_a_request_unread_is_one_no_more() {
+    let mut story = serving(2, |_| {});
+    let (held, refused) = (story.lease(RouteId(1)), story.lease(RouteId(1)));
+    assert_ne!(held.worker, refused.worker);
+    let second = story.lease(RouteId(1));
+    let silent = second.worker;
+    story.pass_alive(300, &[silent]);
+    let phase =
+        |story: &Story| story.pool.workers().find(|worker| worker.id == silent).map(|worker| worker.phase);
+    assert_eq!(phase(&story), Some(Phase::Suspect));
+    story.release(second, Outcome::Full);
+    assert_eq!(phase(&story), Some(Phase::Serving));
+}
+
 /// A replacement froze in its turn. Once the others serve again it is too much: it was drained, and what it held waited for
 /// `drain_timeout` instead of `restart_after`.
 #[test]

@@ -23,7 +23,7 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         6 => (0_u32..4).prop_map(Op::Admit),
         2 => any::<usize>().prop_map(Op::Moved),
-        4 => (any::<usize>(), 0_u8..5).prop_map(|(which, how)| Op::Release(which, how)),
+        4 => (any::<usize>(), 0_u8..6).prop_map(|(which, how)| Op::Release(which, how)),
         2 => any::<usize>().prop_map(Op::Answer),
         1 => any::<usize>().prop_map(Op::Crash),
         3 => (0_u16..2_000).prop_map(Op::Pass),
@@ -136,6 +136,7 @@ impl Shell {
                     Outcome::Completed,
                     Outcome::Cancelled,
                     Outcome::Refused,
+                    Outcome::Full,
                     Outcome::Lost,
                     Outcome::TimedOut,
                 ];

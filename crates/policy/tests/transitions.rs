@@ -96,6 +96,7 @@ const EVENTS: &[Happening] = &[
     Happening { name: "request completed", apply: |scene| scene.release(Outcome::Completed) },
     Happening { name: "request cancelled", apply: |scene| scene.release(Outcome::Cancelled) },
     Happening { name: "request refused", apply: |scene| scene.release(Outcome::Refused) },
+    Happening { name: "request refused unread", apply: |scene| scene.release(Outcome::Full) },
     Happening { name: "request lost", apply: |scene| scene.release(Outcome::Lost) },
     Happening { name: "request timed out", apply: |scene| scene.release(Outcome::TimedOut) },
     Happening { name: "became a tunnel", apply: |scene| scene.with_lease(Scene::upgraded) },

@@ -15,6 +15,7 @@ use crate::reply::Reply;
 use crate::upload::Upload;
 use crate::upstream::{self, Upstream, quietly};
 use crate::watch::{Phase, Watch};
+use h2::Reason;
 use http::header::{HeaderValue, TRANSFER_ENCODING};
 use http::{Request, Response};
 use http_body::Body as _;
@@ -76,6 +77,10 @@ pub(crate) async fn deliver(
                 return Ok(answered);
             }
             Err(Setback::Refused(unsent)) => request = unsent,
+            Err(Setback::Full(first, unread)) => {
+                wanted = wanted.after(Fate::Full, first.worker);
+                request = unread;
+            }
             // To another worker, in case this one is dying, and on a fresh connection, which cannot have gone stale: the
             // request itself may be what breaks it.
             Err(Setback::Stale(first, copy)) => {
@@ -108,6 +113,8 @@ type Rescued<'a> = Pin<Box<dyn Future<Output = Option<Result<Answered, Error>>> 
 enum Setback<'a> {
     /// Nobody accepted a connection: nothing was sent.
     Refused(Box<Request<Upload>>),
+    /// The worker lives, and refused to read it.
+    Full(LeaseId, Box<Request<Upload>>),
     /// An idle connection broke before a byte of the answer; the worker may have closed it before it read anything. There
     /// is a copy.
     Stale(LeaseId, &'a Duplicate),
@@ -139,6 +146,12 @@ impl<'a> Errand<'a> {
                 lease.finish(Outcome::Refused);
                 self.record.note_retry(Retry::Refused);
                 Err(Setback::Refused(unsent))
+            }
+            (Exchanged::Full(unread), _) => {
+                let first = lease.id();
+                lease.finish(Outcome::Full);
+                self.record.note_retry(Retry::Full);
+                Err(Setback::Full(first, unread))
             }
             (Exchanged::Stale, Some(copy)) => {
                 let first = lease.id();
@@ -221,16 +234,20 @@ impl<'a> Errand<'a> {
             match exchange::send(berth, self.watch, *request).await {
                 Ok(response) => return Exchanged::Answered(response),
                 // A worker that takes not even the first request of a channel is not asked again.
-                Err(Failure::Unsent(unsent)) if history == History::Fresh => {
+                Err(exchange::Failure::Unsent(unsent)) if history == History::Fresh => {
                     return Exchanged::Refused(unsent);
                 }
-                Err(Failure::Unsent(unsent)) => {
+                // Neither would it be less full on another channel.
+                Err(exchange::Failure::Full(unread)) => return Exchanged::Full(unread),
+                Err(exchange::Failure::Unsent(unsent)) => {
                     self.record.note_retry(Retry::Unsent);
                     request = unsent;
                     connections = Connections::Fresh;
                 }
-                Err(Failure::Broken(Error::Lost)) if history == History::Idle => return Exchanged::Stale,
-                Err(Failure::Broken(error)) => return Exchanged::Failed(error),
+                Err(exchange::Failure::Broken(Error::Lost)) if history == History::Idle => {
+                    return Exchanged::Stale;
+                }
+                Err(exchange::Failure::Broken(error)) => return Exchanged::Failed(error),
             }
         }
     }
@@ -249,7 +266,9 @@ impl<'a> Errand<'a> {
                         return Poll::Ready(Raced::First(exchanged));
                     }
                     // The other one may still answer.
-                    Exchanged::Refused(_) | Exchanged::Stale | Exchanged::Failed(_) => lost = Some(exchanged),
+                    Exchanged::Refused(_) | Exchanged::Full(_) | Exchanged::Stale | Exchanged::Failed(_) => {
+                        lost = Some(exchanged);
+                    }
                 }
             }
             if let Some(asked) = &mut second
@@ -276,7 +295,7 @@ impl<'a> Errand<'a> {
     fn rescue(self, fate: Fate, first: LeaseId) -> Rescued<'a> {
         Box::pin(async move {
             let mut request = Box::new(self.copy.filter(|copy| copy.is_whole())?.request(self.watch));
-            let errand = Self { wanted: self.wanted.after(fate, first.worker), ..self };
+            let mut errand = Self { wanted: self.wanted.after(fate, first.worker), ..self };
             let Some(mut claimed) = self.backend.pool.rescue(errand.wanted, first).await else {
                 self.backend.count_rescue(Rescue::Denied);
                 return None;
@@ -302,6 +321,11 @@ impl<'a> Errand<'a> {
                         request = unsent;
                         claimed = self.backend.pool.claim(errand.wanted, self.watch.now()).await;
                     }
+                    Err(Setback::Full(second, unread)) => {
+                        request = unread;
+                        errand.wanted = errand.wanted.after(Fate::Full, second.worker);
+                        claimed = self.backend.pool.claim(errand.wanted, self.watch.now()).await;
+                    }
                     Err(Setback::Stale(first, _)) => {
                         self.backend.count_rescue(Rescue::Failed);
                         return errand.rescue(Fate::Died, first).await.or(Some(Err(Error::Lost)));
@@ -323,6 +347,8 @@ impl<'a> Errand<'a> {
         lease.finish(match error {
             Error::AnswerTimeout if is_first => Outcome::TimedOut,
             Error::Lost | Error::BadAnswer => Outcome::Lost,
+            // Unread; and there is no copy for another attempt.
+            Error::Reset(Reason::REFUSED_STREAM) => Outcome::Full,
             // It was read, and given up by a worker that lives.
             Error::Reset(_) => Outcome::Completed,
             // At a second worker, the time that ran out was mostly spent at the first one.
@@ -337,6 +363,8 @@ enum Exchanged {
     Answered(Response<Reply>),
     /// Nobody accepted a connection: nothing was sent.
     Refused(Box<Request<Upload>>),
+    /// The worker lives, and refused to read it.
+    Full(Box<Request<Upload>>),
     /// An idle connection broke before a byte of the answer: the worker may have closed it before it read anything.
     Stale,
     Failed(Error),
@@ -381,8 +409,8 @@ enum Raced {
 }
 
 /// Why a request got no answer on one connection.
-pub(crate) enum Failure {
-    /// Proof that nothing was sent, or nothing read of it: the request itself.
+enum Failure {
+    /// Proof that nothing was sent: the request itself.
     Unsent(Box<Request<Upload>>),
     Broken(Error),
 }
@@ -422,5 +450,6 @@ async fn send(
     answer
 }
 
-/// Claims of one request that may find nobody listening: each such worker is suspect at once, and not claimed again.
+/// Claims of one request that may find nobody listening: each such worker is suspect at once, and not claimed again. How
+/// often one may be refused unread, the policy says.
 const ATTEMPTS: u32 = 16;

@@ -134,6 +134,7 @@ impl Error {
                         "Requests of this route froze workers. One is let through now and then, until one is answered."
                     }
                     Shed::QueryOfDeath => "This very request ended two workers.",
+                    Shed::WorkersFull => "The workers have as many requests as they take; try again later.",
                     Shed::QueueFull | Shed::QueueTimeout | Shed::NoWorkers | Shed::Stopping => {
                         "No worker can take the request now; try again later."
                     }

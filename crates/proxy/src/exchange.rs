@@ -1,7 +1,6 @@
 //! One request and its answer on a channel.
 
 use crate::channel::{Berth, Jam, Share};
-use crate::deliver::Failure;
 use crate::error::Error;
 use crate::http2::{Frames, poll_room};
 use crate::reply::Reply;
@@ -20,6 +19,15 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::task::AbortHandle;
 use tokio::time::{Sleep, sleep};
+
+/// Why a request got no answer on a channel.
+pub(crate) enum Failure {
+    /// Proof that nothing was sent, or nothing read of it: the request itself.
+    Unsent(Box<Request<Upload>>),
+    /// The worker refused to read it: the request itself.
+    Full(Box<Request<Upload>>),
+    Broken(Error),
+}
 
 /// Sends a request on a channel, and waits for the head of the answer. Who drops this resets the stream.
 ///
@@ -75,15 +83,21 @@ pub(crate) async fn send(
             ))
         }
         Err(Broken::By(error)) => Err(Failure::Broken(error)),
-        Err(Broken::Stream(error)) => match (proves_unread(&error), outgoing.back()) {
-            (true, Some(upload)) => Err(Failure::Unsent(Box::new(Request::from_parts(parts, upload)))),
-            // What ends the whole channel may be another answer's fault.
-            _ if error.is_library() && error.is_reset() => Err(Failure::Broken(Error::BadAnswer)),
-            (false, _) if let (true, Some(reason)) = (error.is_reset(), error.reason()) => {
-                Err(Failure::Broken(Error::Reset(reason)))
-            }
-            _ => Err(Failure::Broken(Error::Lost)),
-        },
+        Err(Broken::Stream(error)) => {
+            let unread = Unread::by(&error);
+            let request = unread.and_then(|_| outgoing.back());
+            let request = request.map(|upload| Box::new(Request::from_parts(parts, upload)));
+            Err(match (unread, request) {
+                (Some(Unread::Full), Some(request)) => Failure::Full(request),
+                (Some(Unread::Gone), Some(request)) => Failure::Unsent(request),
+                // What ends the whole channel may be another answer's fault.
+                _ if error.is_library() && error.is_reset() => Failure::Broken(Error::BadAnswer),
+                _ if let (true, Some(reason)) = (error.is_reset(), error.reason()) => {
+                    Failure::Broken(Error::Reset(reason))
+                }
+                _ => Failure::Broken(Error::Lost),
+            })
+        }
     }
 }
 
@@ -93,10 +107,23 @@ enum Broken {
     Stream(h2::Error),
 }
 
-/// Whether the worker says that it did nothing for the request (RFC 9113 section 8.7): it is above the last stream of a
-/// GOAWAY, or was refused.
-fn proves_unread(error: &h2::Error) -> bool {
-    error.is_remote() && (error.is_go_away() || error.reason() == Some(Reason::REFUSED_STREAM))
+/// How a worker says that it did nothing for a request (RFC 9113 section 8.7).
+#[derive(Clone, Copy)]
+enum Unread {
+    /// It refused the stream.
+    Full,
+    /// The stream is above the last one of a GOAWAY.
+    Gone,
+}
+
+impl Unread {
+    fn by(error: &h2::Error) -> Option<Self> {
+        match (error.is_remote(), error.is_go_away(), error.reason()) {
+            (true, true, _) => Some(Self::Gone),
+            (true, false, Some(Reason::REFUSED_STREAM)) => Some(Self::Full),
+            _ => None,
+        }
+    }
 }
 
 /// A request's body on its way.

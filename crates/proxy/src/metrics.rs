@@ -140,6 +140,8 @@ pub(crate) enum Retry {
     Refused,
     /// An idle connection was closed before anything was sent on it.
     Unsent,
+    /// The worker refused to read it.
+    Full,
     /// An idle connection broke under a safe request, before a byte of the answer.
     Lost,
 }
@@ -159,7 +161,7 @@ pub(crate) enum Rescue {
 
 const RESCUES: [&str; 4] = ["answered", "overtaken", "failed", "denied"];
 
-const RETRIES: [&str; 3] = ["refused", "unsent", "lost"];
+const RETRIES: [&str; 4] = ["refused", "unsent", "full", "lost"];
 
 /// From half a millisecond to a minute.
 const BUCKETS: &[f64] =
