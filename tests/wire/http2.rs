@@ -458,6 +458,45 @@ fn a_drain_says_goodbye_and_lets_open_streams_finish() {
 }
 
 #[test]
+fn a_ping_behind_a_goodbye_is_answered_and_the_connection_ends_soon() {
+    let rig = rig(&["--threads", "1"]);
+    let mut other = peer(&rig);
+    // The last stream of the server that it knows, and a code that nobody knows.
+    let goodbye = Frame::new(GOAWAY, 0, 0, [0, 0, 0, 0, 0, 0, 0, 0xff]).bytes();
+    for cut in [0, 1, 3, 4, 9, 16] {
+        let mut leaving = peer(&rig);
+        leaving.send(&[Frame::get(1, "/")]).verdict(1);
+        for piece in [&goodbye[..cut], &goodbye[cut..]] {
+            leaving.stream.write_all(piece).expect("the proxy reads");
+            // The thread that answers this has read what came before.
+            other.sync().sync();
+        }
+        leaving.sync();
+        assert_eq!(leaving.wait(GOAWAY).code(), NO_ERROR, "cut at {cut}");
+        assert_eq!(leaving.rest(), []);
+    }
+    // What is open is answered, and then it is the same.
+    let mut busy = peer(&rig);
+    busy.send(&[Frame::get(1, &path(&[gate("go"), send(OK)]))]);
+    rig.until_held(1);
+    busy.stream.write_all(&goodbye).expect("the proxy reads");
+    busy.sync();
+    rig.open("go");
+    assert_eq!(busy.verdict(1).status(), 200);
+    busy.sync();
+    assert_eq!(busy.wait(GOAWAY).code(), NO_ERROR);
+    assert_eq!(busy.rest(), []);
+    // Who has left as it said it would has no place any more.
+    let mut gone = peer(&rig);
+    gone.stream.write_all(&goodbye).expect("the proxy reads");
+    gone.sync();
+    drop((gone, other));
+    until("nobody is left", || {
+        (rig.program.ask("/metrics").body.contains("antifreeze_client_connections 0")).then_some(())
+    });
+}
+
+#[test]
 fn silent_clients_are_told_to_leave() {
     let rig = rig(&["--header-timeout", "500ms", "--keep-alive-timeout", "500ms"]);
     for start in [&b""[..], b"P", b"PRI * HT", PREFACE] {

@@ -55,7 +55,7 @@ pub(crate) async fn serve(shard: Arc<Shard>, stream: ClientStream, origin: Arc<O
     let mut draining = pin!(stage.wait_for(|stage| *stage > Stage::Serving));
     let mut alarm = pin!(sleep_until(Instant::now()));
     poll_fn(|cx| {
-        if conversation.parting == Parting::Not && draining.as_mut().poll(cx).is_ready() {
+        if conversation.parting.may_be_told() && draining.as_mut().poll(cx).is_ready() {
             conversation.part_slowly();
         }
         loop {
@@ -69,7 +69,9 @@ pub(crate) async fn serve(shard: Arc<Shard>, stream: ClientStream, origin: Arc<O
             }
             ready!(alarm.as_mut().poll(cx));
             match conversation.parting {
-                Parting::Not | Parting::Slowly(_) => conversation.part_now(Reason::NO_ERROR),
+                Parting::Not | Parting::Announced(_) | Parting::Slowly(_) => {
+                    conversation.part_now(Reason::NO_ERROR);
+                }
                 Parting::Now(_) => return Poll::Ready(()),
             }
         }
@@ -110,10 +112,19 @@ struct Conversation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Parting {
     Not,
+    /// The client said that it is about to leave: for a moment it is waited for, and answered what it says meanwhile.
+    Announced(Instant),
     /// The client knows, and open requests go on (RFC 9113 section 6.8).
     Slowly(Instant),
     /// The last frames are written.
     Now(Instant),
+}
+
+impl Parting {
+    /// Whether the client does not know yet that it is to leave.
+    fn may_be_told(self) -> bool {
+        matches!(self, Self::Not | Self::Announced(_))
+    }
 }
 
 /// What a connection without open requests waits for, and since when.
@@ -157,16 +168,21 @@ impl Conversation {
                 let (shard, origin) = (Arc::clone(shard), Arc::clone(origin));
                 self.begun = self.begun.saturating_add(1);
                 if shard.options.limits.connection_requests.is_some_and(|most| self.begun >= most)
-                    && self.parting == Parting::Not
+                    && self.parting.may_be_told()
                 {
                     self.part_slowly();
                 }
                 // A task is copied several times, from its future to its place and out of it.
                 self.requests.spawn(Box::pin(stream::serve(shard, origin, request, respond, portion)));
             }
-            if let (Some(reason), Parting::Not | Parting::Slowly(_)) = (self.finding.reason(), self.parting) {
+            if let (Some(reason), Parting::Not | Parting::Announced(_) | Parting::Slowly(_)) =
+                (self.finding.reason(), self.parting)
+            {
                 self.part_now(reason);
                 continue;
+            }
+            if self.parting == Parting::Not && self.finding.has_goodbye() {
+                self.parting = Parting::Announced(Instant::now());
             }
             match self.requests.poll_join_next(cx) {
                 Poll::Ready(Some(closed)) => {
@@ -194,7 +210,7 @@ impl Conversation {
             (Parting::Now(since), _) => Some(since + LAST_FRAMES),
             (_, Rest::None) => None,
             (_, Rest::Unread(since)) => after(since, timeouts.stream_idle),
-            (Parting::Slowly(told), Rest::First(since) | Rest::Idle(since)) => {
+            (Parting::Announced(told) | Parting::Slowly(told), Rest::First(since) | Rest::Idle(since)) => {
                 Some(told.max(since) + LAST_FRAMES)
             }
             (Parting::Not, Rest::First(since)) => after(since, timeouts.header),
@@ -268,7 +284,8 @@ const MOST_PROVOKED_RESETS: usize = 100;
 /// Requests that a client may reset before it matters how many it lets come to their end.
 const MANY_RESETS: u64 = 200;
 
-/// How long the last frames may take, and how long a client without open requests has to hear of a drain.
+/// How long the last frames may take, and how long a client without open requests has to hear of a drain, or to leave as it
+/// said.
 const LAST_FRAMES: Duration = Duration::from_secs(1);
 
 #[cfg(test)]

@@ -5,6 +5,9 @@
 //! malformed. Those are found here, in the bytes on their way to it: it never sees such a frame whole, and the connection ends
 //! with the code that is asked for. Violations of one stream end the connection too, as with the library (section 5.4.1 leaves
 //! the choice). So do floods of frames that ask for nothing, each of which costs its sender less than its receiver.
+//!
+//! A client's GOAWAY is kept from it too: it would close a connection without streams at once, and leave a PING that is on
+//! its way already without an answer.
 
 mod block;
 mod inspector;
@@ -16,6 +19,7 @@ use inspector::{Inspector, Violation};
 pub(super) use patience::Pieces;
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -28,14 +32,25 @@ pub(super) struct Inspected {
     pieces: Pieces,
 }
 
-/// The violation that was found in a stream, if there is one. Clones tell of the same stream.
+/// What was found in a stream, if there is something. Clones tell of the same stream.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Finding(Arc<OnceLock<Reason>>);
+pub(super) struct Finding(Arc<Found>);
+
+#[derive(Debug, Default)]
+struct Found {
+    violation: OnceLock<Reason>,
+    goodbye: AtomicBool,
+}
 
 impl Finding {
     /// What the connection has to end with.
     pub(super) fn reason(&self) -> Option<Reason> {
-        self.0.get().copied()
+        self.0.violation.get().copied()
+    }
+
+    /// Whether the client has said that it is about to leave.
+    pub(super) fn has_goodbye(&self) -> bool {
+        self.0.goodbye.load(Ordering::Relaxed)
     }
 }
 
@@ -69,10 +84,12 @@ impl AsyncRead for Inspected {
         this.inspector.note_pieces(this.pieces.take());
         let before = buffer.filled().len();
         let polled = Pin::new(&mut this.stream).poll_read(cx, buffer);
-        if let Err(Violation { sound, reason }) = this.inspector.inspect(&buffer.filled()[before..]) {
+        let inspected = this.inspector.inspect(&mut buffer.filled_mut()[before..]);
+        this.finding.0.goodbye.store(this.inspector.has_goodbye, Ordering::Relaxed);
+        if let Err(Violation { sound, reason }) = inspected {
             buffer.set_filled(before + sound);
             // It is set once, because nothing is read after it.
-            let _ = this.finding.0.set(reason);
+            let _ = this.finding.0.violation.set(reason);
             if sound == 0 {
                 // Nothing would be the end of the stream.
                 return Poll::Pending;

@@ -12,6 +12,8 @@ pub(super) struct Inspector {
     block: Option<Block>,
     /// The stream that was opened last.
     newest: u32,
+    /// Whether there was a GOAWAY: the client is about to leave.
+    pub(super) has_goodbye: bool,
     ended: Ended,
     patience: Patience,
 }
@@ -75,6 +77,7 @@ impl Inspector {
             start: Start::Awaited,
             block: None,
             newest: 0,
+            has_goodbye: false,
             ended: Ended { streams: [u32::MAX; REMEMBERED], oldest: 0 },
             patience: Patience::new(),
         }
@@ -90,20 +93,20 @@ impl Inspector {
         self.patience.earn_by_pieces(pieces);
     }
 
-    /// Looks at the next bytes.
+    /// Looks at the next bytes, and turns each GOAWAY among them into a frame that means nothing.
     ///
     /// # Errors
     /// With the first violation. Nothing is to be looked at behind it.
-    pub(super) fn inspect(&mut self, bytes: &[u8]) -> Result<(), Violation> {
+    pub(super) fn inspect(&mut self, bytes: &mut [u8]) -> Result<(), Violation> {
         let mut sound = 0;
         while sound < bytes.len() {
-            sound += self.step(&bytes[sound..]).map_err(|reason| Violation { sound, reason })?;
+            sound += self.step(&mut bytes[sound..]).map_err(|reason| Violation { sound, reason })?;
         }
         Ok(())
     }
 
     /// Looks at one byte at least, and tells at how many.
-    fn step(&mut self, bytes: &[u8]) -> Result<usize, Reason> {
+    fn step(&mut self, bytes: &mut [u8]) -> Result<usize, Reason> {
         let count = match &mut self.place {
             Place::Skipped(left) => {
                 let count = bytes.len().min(*left);
@@ -111,7 +114,12 @@ impl Inspector {
                 count
             }
             Place::Head(head, known) => {
+                let before = *known;
                 let count = fill(head, known, bytes);
+                if self.block.is_none() && head[KIND] == GOAWAY && (before..*known).contains(&KIND) {
+                    // What was seen of the head stays as it came.
+                    bytes[KIND - before] = UNKNOWN;
+                }
                 if *known == HEAD {
                     let head = Head::parse(head);
                     self.place = self.begin(&head)?;
@@ -169,6 +177,9 @@ impl Inspector {
             DATA | HEADERS if self.ended.contains(head.stream) => return Err(Reason::STREAM_CLOSED),
             // Section 8.4. The h2 library waits for the rest of its fields first.
             PUSH_PROMISE => return Err(Reason::PROTOCOL_ERROR),
+            // Section 6.8.
+            GOAWAY if head.stream != 0 => return Err(Reason::PROTOCOL_ERROR),
+            GOAWAY => self.has_goodbye = true,
             _ => {}
         }
         match head.kind {
@@ -319,6 +330,8 @@ fn fill<const LENGTH: usize>(whole: &mut [u8; LENGTH], known: &mut usize, bytes:
 
 const PREFACE: usize = 24;
 const HEAD: usize = 9;
+/// The place of its kind in it.
+const KIND: usize = 3;
 const SETTING: usize = 6;
 const PRIORITY_LENGTH: usize = 5;
 const REMEMBERED: usize = 32;
@@ -333,6 +346,8 @@ const PING: u8 = 6;
 const GOAWAY: u8 = 7;
 const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
+/// A kind that nobody has defined: such frames are ignored (section 4.1).
+const UNKNOWN: u8 = 0xff;
 
 const END_STREAM: u8 = 0x1;
 const ACK: u8 = 0x1;
@@ -357,10 +372,10 @@ mod tests {
 
     /// What is found in these bytes, whole, and in pieces of each size.
     fn inspect(bytes: &[u8]) -> Option<Reason> {
-        let found = Inspector::new().inspect(bytes).err();
+        let found = Inspector::new().inspect(&mut bytes.to_vec()).err();
         for size in 1..bytes.len().min(40) {
             let mut inspector = Inspector::new();
-            let piecewise = bytes.chunks(size).find_map(|piece| inspector.inspect(piece).err());
+            let piecewise = bytes.chunks(size).find_map(|piece| inspector.inspect(&mut piece.to_vec()).err());
             let reason = |violation: &Option<Violation>| violation.as_ref().map(|violation| violation.reason);
             assert_eq!(reason(&piecewise), reason(&found), "in pieces of {size}");
         }
@@ -411,6 +426,7 @@ mod tests {
             (vec![frame(PING, 0, 0, &[0; 6])], size),
             (vec![frame(PING, ACK, 0, &[0; 9])], size),
             (vec![frame(GOAWAY, 0, 0, &[0; 7])], size),
+            (vec![frame(GOAWAY, 0, 1, &[0; 8])], Reason::PROTOCOL_ERROR),
             (vec![frame(WINDOW_UPDATE, 0, 0, &[0; 3])], size),
             (vec![post(1), frame(RST_STREAM, 0, 1, &[0; 3])], size),
             (vec![post(1), frame(PRIORITY, 0, 1, &[0; 4])], size),
@@ -467,10 +483,24 @@ mod tests {
     }
 
     #[test]
+    fn a_goodbye_is_noted_and_nothing_is_passed_on_but_that_there_was_a_frame() {
+        let goaway = |kind| frame(kind, 0, 0, &[GOAWAY; 20]);
+        let around =
+            |middle| conversation(&[frame(PING, 0, 0, &[GOAWAY; 8]), middle, frame(DATA, 0, 7, &[7; 7])]);
+        let (came, passed_on) = (around(goaway(GOAWAY)), around(goaway(UNKNOWN)));
+        for size in 1..came.len() {
+            let (mut inspector, mut bytes) = (Inspector::new(), came.clone());
+            bytes.chunks_mut(size).for_each(|piece| inspector.inspect(piece).expect("it is in order"));
+            assert_eq!(bytes, passed_on, "in pieces of {size}");
+            assert!(inspector.has_goodbye);
+        }
+    }
+
+    #[test]
     fn what_came_before_a_fault_may_be_read() {
         let sound = conversation(&[frame(PING, 0, 0, &[0; 8])]);
-        let bytes = [&sound[..], &frame(PING, 0, 0, &[0; 7]), &frame(PING, 0, 0, &[0; 8])].concat();
-        let violation = Inspector::new().inspect(&bytes).expect_err("it is too short");
+        let mut bytes = [&sound[..], &frame(PING, 0, 0, &[0; 7]), &frame(PING, 0, 0, &[0; 8])].concat();
+        let violation = Inspector::new().inspect(&mut bytes).expect_err("it is too short");
         assert!((sound.len()..sound.len() + HEAD).contains(&violation.sound), "{violation:?}");
     }
 }
