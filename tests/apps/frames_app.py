@@ -121,7 +121,7 @@ class Connection(asyncio.Protocol):
     async def step_interim(self, stream, argument):
         status, _, count = argument.partition("x")
         for _ in range(int(count or 1)):
-            self.h2.send_headers(stream, [(":status", status)])
+            self.h2.send_headers(stream, [(":status", status), ("link", "</a.css>")])
 
     async def step_data(self, stream, text):
         self.h2.send_data(stream, text.encode())

@@ -551,6 +551,19 @@ fn a_100_of_the_worker_is_what_makes_the_client_send() {
 }
 
 #[test]
+fn interim_answers_reach_a_client_of_http_2_but_for_those_that_it_does_not_know() {
+    let rig = Rig::start();
+    let mut client = rig.polite();
+    let told = client.ask("GET", "/interim:103x2,interim:101,interim:102,interim:199,ok");
+    let seen: Vec<_> = told.interim.iter().map(|one| one.status().as_u16()).collect();
+    assert_eq!(seen, [103, 103, 102, 199]);
+    assert!(told.interim.iter().all(|one| one.headers()["link"] == "</a.css>"), "{told:?}");
+    assert_eq!((told.status.as_u16(), &*told.body), (200, "ok"));
+    let told = client.ask("GET", "/interim:103x5000,ok");
+    assert_eq!((told.interim.len() <= 128, told.status.as_u16()), (true, 502), "{}", told.interim.len());
+}
+
+#[test]
 fn websockets_are_refused_and_other_upgrades_ignored() {
     let rig = Rig::start();
     let ask = |protocol: &str| {

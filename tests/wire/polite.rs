@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{RecvStream, SendStream};
-use hyper::{HeaderMap, Request, StatusCode};
+use hyper::{HeaderMap, Request, Response, StatusCode};
+use std::future::poll_fn;
 use std::net::TcpStream;
 use tokio::runtime::Runtime;
 
@@ -16,6 +17,7 @@ pub(crate) struct Polite {
 /// An answer, whole.
 #[derive(Debug)]
 pub(crate) struct Told {
+    pub(crate) interim: Vec<Response<()>>,
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: String,
@@ -101,12 +103,16 @@ impl Polite {
     }
 }
 
-/// Reads an answer to its end.
-pub(crate) async fn tell(answer: ResponseFuture) -> Result<Told, h2::Error> {
+/// Reads an answer to its end, with those before it.
+pub(crate) async fn tell(mut answer: ResponseFuture) -> Result<Told, h2::Error> {
+    let mut interim = Vec::new();
+    while let Some(one) = poll_fn(|cx| answer.poll_informational(cx)).await.transpose()? {
+        interim.push(one);
+    }
     let (head, mut stream) = answer.await?.into_parts();
     let body = read(&mut stream).await?;
     let trailers = stream.trailers().await?;
-    Ok(Told { status: head.status, headers: head.headers, body, trailers })
+    Ok(Told { interim, status: head.status, headers: head.headers, body, trailers })
 }
 
 /// Reads data to their end.

@@ -2,7 +2,7 @@
 
 use crate::support::until;
 use crate::wire::client::field;
-use crate::wire::polite::{Polite, read};
+use crate::wire::polite::{Polite, read, tell};
 use crate::wire::rig::Rig;
 use crate::wire::script::{Step, gate, path, send};
 use bytes::Bytes;
@@ -58,6 +58,18 @@ fn a_tunnel_carries_every_byte_both_ways_and_each_end_on_its_own() {
     assert!(seen.starts_with("get /accept/"), "{seen}");
     assert_ne!(field(&seen, "sec-websocket-key"), Some("of the client"));
     rig.until_idle();
+}
+
+#[test]
+fn interim_answers_come_before_the_tunnel() {
+    let rig = rig("{socket}", &[]);
+    let mut polite = Polite::new(rig.program.connect());
+    let hints = send("HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n");
+    let (answer, mut stream) = connect(&mut polite, &[hints, Step::Accept, Step::Echo]);
+    stream.send_data(Bytes::from_static(b"back"), true).expect("it is open");
+    let told = polite.run(tell(answer)).expect("an answer");
+    let interim: Vec<_> = told.interim.iter().map(|one| one.status().as_u16()).collect();
+    assert_eq!((interim, told.status.as_u16(), &*told.body), (vec![103], 200, "back"));
 }
 
 #[test]

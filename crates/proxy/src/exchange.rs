@@ -3,6 +3,7 @@
 use crate::channel::{Berth, Jam, Share};
 use crate::error::Error;
 use crate::http2::{Frames, poll_room};
+use crate::interim::Interim;
 use crate::reply::Reply;
 use crate::request;
 use crate::upload::Upload;
@@ -44,7 +45,7 @@ pub(crate) async fn send(
         return Err(Failure::Unsent(Box::new(Request::from_parts(parts, upload))));
     };
     let mut outgoing = Outgoing::new(upload, stream);
-    let mut interim = 0;
+    let (interim, mut interim_count) = (parts.extensions.get::<Interim>(), 0);
     let answered = poll_fn(|cx| {
         if let Some(error) = watch.late_body() {
             return Poll::Ready(Err(Broken::By(error)));
@@ -53,11 +54,14 @@ pub(crate) async fn send(
             return Poll::Ready(Err(Broken::By(Error::AnswerTimeout)));
         }
         while let Poll::Ready(Some(Ok(head))) = answer.poll_informational(cx) {
-            interim += 1;
+            interim_count += 1;
             if head.status() == StatusCode::CONTINUE {
                 outgoing.upload.let_go();
             }
-            if interim > MOST_INTERIM {
+            if let Some(interim) = interim {
+                interim.add(head.status(), head.headers());
+            }
+            if interim_count > MOST_INTERIM {
                 return Poll::Ready(Err(Broken::By(Error::BadAnswer)));
             }
         }
@@ -305,7 +309,7 @@ impl Incoming {
     }
 }
 
-/// Informational answers to one request that are skipped.
+/// Interim answers to one request, most of which are dropped before that.
 const MOST_INTERIM: u32 = 1000;
 
 /// A worker that reads makes room within this.

@@ -7,6 +7,7 @@ use crate::download::Download;
 use crate::drain;
 use crate::error::Error;
 use crate::http2;
+use crate::interim::Interim;
 use crate::origin::Origin;
 use crate::redirect::{self, REDIRECT};
 use crate::reply::Reply;
@@ -110,14 +111,19 @@ async fn forward(
     }
     // It is handed on a dozen times, and is some hundred bytes.
     let mut request = Box::new(Request::from_parts(parts, upload));
-    if let Some(gate) = gate {
+    let interim = request.extensions().get::<Interim>().cloned();
+    if backend.protocol == Protocol::Http1 && (gate.is_some() || interim.is_some()) {
         hyper::ext::on_informational(&mut request, move |answer| {
-            if answer.status() == StatusCode::CONTINUE {
+            if answer.status() == StatusCode::CONTINUE
+                && let Some(gate) = &gate
+            {
                 gate.open();
+            }
+            if let Some(interim) = &interim {
+                interim.add(answer.status(), answer.headers());
             }
         });
     }
-
     let wanted = policy::Request {
         fingerprint: backend.routes.fingerprint(request.method(), request.uri()),
         urgency: backend.routes.urgency_of(request.uri().path()),

@@ -24,6 +24,7 @@ pub mod fuzzing;
 mod handshake;
 mod http1;
 mod http2;
+mod interim;
 mod listener;
 mod meter;
 mod metrics;

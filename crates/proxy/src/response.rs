@@ -25,6 +25,13 @@ pub(crate) fn prepare(parts: &mut Parts, wishes: &Wishes, length: Option<u64>) -
     Ok(())
 }
 
+/// Turns the head of a worker's interim answer into the one for the client.
+pub(crate) fn prepare_interim(headers: &mut HeaderMap) {
+    request::strip(headers);
+    // RFC 9110 section 8.6: it has no body.
+    headers.remove(CONTENT_LENGTH);
+}
+
 /// Only `chunked` was undone on the way here: any other coding would reach the client without its name, because
 /// `Transfer-Encoding` is of one connection (RFC 9112 section 6.1: none is sent that the request did not allow).
 fn check_codings(parts: &mut Parts) -> Result<(), Error> {

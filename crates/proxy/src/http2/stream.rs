@@ -8,6 +8,7 @@ use crate::download::Download;
 use crate::drain;
 use crate::error::WorkersReset;
 use crate::forward;
+use crate::interim::Interim;
 use crate::origin::Origin;
 use crate::shard::Shard;
 use crate::upload::ClientBody;
@@ -92,10 +93,12 @@ async fn answer(
         let (body, rest) = Inflow::new(stream, &parts.headers);
         (body, Kept::Body(rest))
     };
+    let interim = Interim::new();
+    parts.extensions.insert(interim.clone());
     let request = Request::from_parts(parts, ClientBody::Http2(body));
     // A future of its own: this one is copied on its way to its task, and would hold two of that.
     let served = Box::pin(forward::serve(shard, Arc::clone(&watch), origin, None, request));
-    let Some(mut response) = unless_reset(served, &mut respond).await else { return Closed::Reset };
+    let Some(mut response) = unless_reset(served, &interim, &mut respond).await else { return Closed::Reset };
     if let Some(WorkersReset(reason)) = response.extensions_mut().remove() {
         respond.send_reset(reason);
         return Closed::Answered;
@@ -132,15 +135,26 @@ enum Kept {
     Tunnel(Pledge, RecvStream),
 }
 
-/// What is served, or nothing if the client resets its request before.
+/// What is served, or nothing if the client resets its request before. Interim answers are sent as they come.
 async fn unless_reset<T>(
     served: impl Future<Output = Result<T, Infallible>>,
+    interim: &Interim,
     respond: &mut SendResponse<Piece>,
 ) -> Option<T> {
     let mut served = pin!(served);
-    poll_fn(|cx| match served.as_mut().poll(cx) {
-        Poll::Ready(Ok(response)) => Poll::Ready(Some(response)),
-        Poll::Pending => respond.poll_reset(cx).map(|_| None),
+    poll_fn(|cx| {
+        let polled = served.as_mut().poll(cx);
+        for answer in interim.take() {
+            // Behind a reset the h2 library would send it all the same.
+            if respond.poll_reset(cx).is_pending() {
+                // It fails only for a final answer, or for fields of one connection.
+                let _ = respond.send_informational(answer);
+            }
+        }
+        match polled {
+            Poll::Ready(Ok(response)) => Poll::Ready(Some(response)),
+            Poll::Pending => respond.poll_reset(cx).map(|_| None),
+        }
     })
     .await
 }
