@@ -561,6 +561,13 @@ fn interim_answers_reach_a_client_of_http_2_but_for_those_that_it_does_not_know(
     assert_eq!((told.status.as_u16(), &*told.body), (200, "ok"));
     let told = client.ask("GET", "/interim:103x5000,ok");
     assert_eq!((told.interim.len() <= 128, told.status.as_u16()), (true, 502), "{}", told.interim.len());
+
+    let expecting = [("expect", "100-continue")];
+    let (mut answer, mut body) = client.begin("POST", "/interim:100,body,ok", &expecting, false);
+    let asked = client.run(poll_fn(|cx| answer.poll_informational(cx)));
+    assert_eq!(asked.expect("one").expect("no error").status(), 100);
+    body.send_data(Bytes::from_static(b"body"), true).expect("it is open");
+    assert_eq!(client.run(answer).expect("an answer").status(), 200);
 }
 
 #[test]

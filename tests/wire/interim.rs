@@ -6,8 +6,9 @@ use crate::wire::frames::{Frame, HEADERS, Peer};
 use crate::wire::polite::{Polite, Told, tell};
 use crate::wire::rig::Rig;
 use crate::wire::script::{Step, gate, path, send};
+use bytes::Bytes;
 use h2::client::ResponseFuture;
-use hyper::Response;
+use hyper::{HeaderMap, Response};
 use std::future::poll_fn;
 use std::time::{Duration, Instant};
 
@@ -210,6 +211,48 @@ fn no_interim_answer_of_a_second_attempt_follows_one_of_the_first() {
     // On the connection that is there now, and on another one.
     let told = client.ask("GET", &path(&[send(HINTS), Step::Close]));
     assert_eq!((statuses(&told), rig.executed().len()), (vec![103, 502], 3));
+}
+
+#[test]
+fn a_client_of_http_2_gets_the_100_that_it_waits_for_or_the_final_answer() {
+    let (rig, mut client) = http2();
+    let fields = [("expect", "100-continue"), ("content-length", "4")];
+    for (status, line) in [(417, "417 Expectation Failed"), (401, "401 Unauthorized"), (200, "200 OK")] {
+        let refusal = send(format!("HTTP/1.1 {line}\r\nContent-Length: 2\r\n\r\nno"));
+        let (answer, _body) = client.begin("POST", &path(&[refusal, Step::Drain]), &fields, false);
+        let told = client.run(tell(answer)).expect("an answer");
+        assert_eq!((statuses(&told), &*told.body), (vec![status], "no"));
+    }
+    for row in rig.ledger() {
+        assert!(row.text().ends_with("\r\n\r\n"), "the worker got a body that nobody sent: {row:?}");
+    }
+
+    let steps = path(&[gate("go"), send(CONTINUE), Step::Body, send(OK)]);
+    let (mut answer, mut body) = client.begin("POST", &steps, &fields, false);
+    until("the worker has the head", || {
+        client.run(tokio::task::yield_now());
+        (rig.executed().len() == 4).then_some(())
+    });
+    let seen = || rig.ledger().pop().expect("the last connection").text();
+    assert_eq!(field(&seen().to_ascii_lowercase(), "expect"), Some("100-continue"));
+    rig.open("go");
+    assert_eq!(next(&client, &mut answer).status(), 100);
+    body.send_data(Bytes::from_static(b"body"), true).expect("it is open");
+    let told = client.run(tell(answer)).expect("an answer");
+    assert_eq!((statuses(&told), &*told.body), (vec![200], "ok"));
+    assert!(seen().ends_with("\r\n\r\nbody"), "{}", seen());
+}
+
+#[test]
+fn a_client_of_http_2_that_does_not_wait_for_a_100_is_heard() {
+    let (rig, mut client) = http2();
+    let body = Some((&b"body"[..], HeaderMap::new()));
+    for steps in [vec![send(CONTINUE), Step::Body, send(OK)], vec![Step::Body, send(OK)]] {
+        let told = client.ask_with("POST", &path(&steps), &[("expect", "100-continue")], body.clone());
+        assert_eq!(told.expect("an answer").body, "ok");
+    }
+    let seen: String = rig.ledger().iter().map(|row| row.text()).collect();
+    assert_eq!(seen.matches("\r\n4\r\nbody\r\n").count(), 2, "{seen}");
 }
 
 #[test]

@@ -114,7 +114,8 @@ pub(crate) fn prepare(
     };
     let expects_continue =
         headers.get(EXPECT).is_some_and(|wish| wish.as_bytes().eq_ignore_ascii_case(b"100-continue"));
-    if expects_continue && !http_1_1 {
+    let http_1_0 = parts.version == Version::HTTP_10;
+    if expects_continue && http_1_0 {
         headers.remove(EXPECT);
     }
     if has_connection {
@@ -154,7 +155,7 @@ pub(crate) fn prepare(
     }
     count_hops(&parts.method, headers)?;
     let version = std::mem::replace(&mut parts.version, Version::HTTP_11);
-    Ok(Wishes { upgrade, expects_continue: expects_continue && http_1_1, version })
+    Ok(Wishes { upgrade, expects_continue: expects_continue && !http_1_0, version })
 }
 
 /// Checks what must hold whoever answers, and brings the target into origin form.

@@ -153,7 +153,8 @@ def is_phrase(difference, direct, proxied):
 
 
 def is_100(difference, direct, proxied):
-    return is_http2(proxied) and difference.direct in (["100"], ["100-continue"]) and not difference.proxied
+    seen = (difference.direct in (["100"], ["100-continue"]), bool(difference.proxied))
+    return proxied.client_name == "curl" and is_http2(proxied) and seen == (True, False)
 
 
 def is_extended_connect(difference, direct, proxied):
@@ -185,7 +186,7 @@ HOP = "of one connection (RFC 9110 7.6.1): antifreeze has its own with each side
 CLOSE = "granian awaits no answer to a close of its own: chance makes it a reset, with and without antifreeze"
 LATIN = "Node's clients write and read bytes beyond ASCII otherwise by HTTP/2"
 STREAMED = "Chromium streams uploads by HTTP/2 alone; by HTTP/1.1 the same bytes are a blob"
-NO_100 = "HTTP/2: no informational answers (a known gap)"
+ASKS_FOR_100 = "curl asks for a 100 by HTTP/1.1 alone"
 DOCUMENTED = [
     Documented("app", "field via", "each hop adds itself (RFC 9110 7.6.3)", is_our_hop),
     Documented("app", "field x-forwarded-(for|proto|host)", "who asks, and how: a worker cannot see it", is_the_client),
@@ -203,8 +204,8 @@ DOCUMENTED = [
     Documented("client", "reason", "HTTP/2 has no reason phrases", is_phrase),
     Documented("app", "field upgrade", "workers are asked for a WebSocket by HTTP/1.1 (RFC 8441 5)", is_upgrade),
     Documented("client", "status|field upgrade", "by HTTP/2 a WebSocket begins with a 200 (RFC 8441)", is_extended_connect),
-    Documented("client", "interim", NO_100, is_100),
-    Documented("app", "field expect", NO_100, is_100),
+    Documented("client", "interim", ASKS_FOR_100, is_100),
+    Documented("app", "field expect", ASKS_FOR_100, is_100),
     Documented("client", "field server", "hypercorn names the version of HTTP that it was asked by", is_hypercorn),
     Documented("client", "clean", CLOSE, is_granians_close),
     Documented("both", "field x-latin", LATIN, is_of("node-http", "undici", case="fields")),
