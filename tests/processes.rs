@@ -141,16 +141,16 @@ fn what_a_worker_forked_does_not_survive_it() {
     assert_ne!(program.get("/").pid(), forked);
 }
 
-/// A worker that makes a thousand orphans and serves; the second one ends with code 7 on SIGUSR1.
+/// A worker that makes two hundred orphans and serves; the second one ends with code 7 on SIGUSR1.
 fn orphaning() -> String {
-    format!("python3 {APPS}/orphans.py; trap 'exit 7' USR1; {OWN} demo-worker --uds {{socket}} & wait")
+    format!("python3 {APPS}/orphans.py 200; trap 'exit 7' USR1; {OWN} demo-worker --uds {{socket}} & wait")
 }
 
 fn reaps_orphans(program: &mut Program, reaper: u32) {
     program.wait_for_line("now=\"serving\"");
     program.wait_for_line("now=\"serving\"");
     let began = Instant::now();
-    // Two shells and the sentinel stay; 2,000 orphans go.
+    // Two shells and the sentinel stay; 400 orphans go.
     until("no orphan is left", || (children(reaper).len() == 3).then_some(()));
     assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
     let shell = children(reaper).into_iter().find(|child| !children(*child).is_empty()).expect("a shell");
