@@ -10,7 +10,7 @@ fn a_blocked_worker_leaves_the_rotation_and_thaws_without_being_killed() {
     program.wait_for_line("now=\"serving\"");
     program.wait_for_line("now=\"serving\"");
     let blocked = thread::scope(|scope| {
-        let freeze = scope.spawn(|| program.get("/freeze?ms=2500"));
+        let freeze = scope.spawn(|| program.get("/freeze?ms=6000"));
         let began = Instant::now();
         let mut slowest = Duration::ZERO;
         while began.elapsed() < Duration::from_millis(1500) {
@@ -18,14 +18,15 @@ fn a_blocked_worker_leaves_the_rotation_and_thaws_without_being_killed() {
             assert_eq!(program.get("/").status, 200);
             slowest = slowest.max(asked.elapsed());
         }
-        assert!(slowest < Duration::from_secs(1), "a quick request took {slowest:?}");
+        assert!(slowest < Duration::from_secs(4), "a quick request waited for the thaw: {slowest:?}");
         freeze.join().expect("no panic")
     });
     assert_eq!(blocked.status, 200, "the frozen worker answers in the end");
     let line = program.wait_for_line("now=\"frozen\"");
     let silent = line.split("silent for ").nth(1).and_then(|rest| rest.split(' ').next());
     let silent: u32 = silent.and_then(|digits| digits.parse().ok()).expect("silent for N ms");
-    assert!(silent <= 600, "{line}");
+    // Half a second and what the machine adds; exactly, the policy's own tests say it.
+    assert!(silent < 3_000, "{line}");
     program.wait_for_line("was=\"frozen\" now=\"serving\"");
     let pid = blocked.pid();
     until("the thawed worker serves again", || (program.get("/").pid() == pid).then_some(()));

@@ -190,11 +190,11 @@ fn a_pool_that_is_frozen_wholly_leaves_the_other_alone() {
         });
         let ready = program.ask("/readyz");
         assert_eq!((ready.status, &*ready.body), (503, "pool api: no worker serves (2 frozen)\n"));
-        let began = Instant::now();
-        for _ in 0..200 {
+        // Whoever waited for the others' thaw would do so in vain: that comes only behind these.
+        for _ in 0..50 {
             assert_eq!(program.get("/").status, 200);
         }
-        assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+        assert_eq!(states(&program, "api"), ["frozen", "frozen"]);
         assert_eq!(states(&program, "web"), ["serving", "serving"]);
         frozen.iter().for_each(|pid| signal_process(*pid, "CONT"));
         let answers: Vec<u16> = stuck.into_iter().map(|answer| answer.join().expect("no panic")).collect();
