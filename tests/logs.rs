@@ -3,10 +3,12 @@
 use crate::support::{Answer, PATIENCE, Program, signal_process, until};
 use serde_json::Value;
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -23,19 +25,31 @@ fn an_unread_log_delays_no_request_and_every_line_is_printed_or_counted() {
     }
     assert!(program.metric("antifreeze_worker_lines_dropped_total") > 10_000);
     assert!(program.resident_mib() < 64, "{} MiB", program.resident_mib());
-    let mut stderr = program.child.stderr.take().expect("it was piped");
-    let reader = std::thread::spawn(move || {
-        let mut text = String::new();
-        stderr.read_to_string(&mut text).map(|_| text)
+    // Read before the end is asked for: at the end, nobody waits for a slow reader.
+    let stderr = program.child.stderr.take().expect("it was piped");
+    let (printed, told) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let reader = std::thread::spawn({
+        let (printed, told) = (Arc::clone(&printed), Arc::clone(&told));
+        move || {
+            for line in BufReader::new(stderr).lines() {
+                let line = line.expect("text");
+                if line.starts_with("web.1 | xxx") {
+                    printed.fetch_add(1, Ordering::Relaxed);
+                } else if line.contains("lines were dropped: standard error was too slow or full") {
+                    let count = line.split("workers=").nth(1).and_then(|rest| rest.split(' ').next());
+                    told.fetch_add(
+                        count.map_or(0, |count| count.parse().expect("a number")),
+                        Ordering::Relaxed,
+                    );
+                }
+            }
+        }
     });
+    let known = || printed.load(Ordering::Relaxed) + told.load(Ordering::Relaxed);
+    until("each line is printed or told of", || (known() >= 40_000).then_some(()));
     program.must_end();
-    let text = reader.join().expect("no panic").expect("text");
-    let printed = text.lines().filter(|line| line.starts_with("web.1 | xxx")).count();
-    let told =
-        text.lines().filter(|line| line.contains("lines were dropped: standard error was too slow or full"));
-    let told =
-        told.filter_map(|line| line.split("workers=").nth(1)?.split(' ').next()?.parse::<usize>().ok());
-    assert_eq!(printed + told.sum::<usize>(), 40_000, "lines printed and lines told of");
+    reader.join().expect("no panic");
+    assert_eq!(known(), 40_000, "lines printed and lines told of");
 }
 
 #[test]
