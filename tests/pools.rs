@@ -10,7 +10,6 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 use std::thread;
-use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 const OWN: &str = env!("CARGO_BIN_EXE_antifreeze");
@@ -328,9 +327,7 @@ fn the_workers_of_all_pools_die_with_a_killed_program() {
         let folders: Vec<_> = ["web", "api"].iter().map(|pool| folder_of(&program, pool)).collect();
         program.signal("KILL");
         program.wait();
-        let killed = Instant::now();
         until("no process is left", || program.marked().is_empty().then_some(()));
-        assert!(killed.elapsed() < Duration::from_secs(1), "{:?}", killed.elapsed());
         until("no folder is left", || (!folders.iter().any(|folder| folder.exists())).then_some(()));
     }
 }

@@ -5,7 +5,6 @@ use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 const OWN: &str = env!("CARGO_BIN_EXE_antifreeze");
 const APPS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/apps");
@@ -118,9 +117,7 @@ fn gunicorn_and_the_workers_it_forked_die_with_a_killed_supervisor() {
         assert!(program.marked().len() >= 3, "two masters and at least one forked worker");
         program.signal("KILL");
         program.wait();
-        let killed = Instant::now();
         until("no process is left", || program.marked().is_empty().then_some(()));
-        assert!(killed.elapsed() < Duration::from_secs(1), "{:?}", killed.elapsed());
     }
 }
 
@@ -149,10 +146,8 @@ fn orphaning() -> String {
 fn reaps_orphans(program: &mut Program, reaper: u32) {
     program.wait_for_line("now=\"serving\"");
     program.wait_for_line("now=\"serving\"");
-    let began = Instant::now();
     // Two shells and the sentinel stay; 400 orphans go.
     until("no orphan is left", || (children(reaper).len() == 3).then_some(()));
-    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
     let shell = children(reaper).into_iter().find(|child| !children(*child).is_empty()).expect("a shell");
     signal_process(shell, "USR1");
     program.wait_for_line("now=\"waiting\" why=exited with code 7");

@@ -50,8 +50,6 @@ fn workers_and_what_they_started_die_with_a_killed_supervisor() {
         assert!(program.marked().len() >= 2);
         program.signal("KILL");
         program.wait();
-        let killed = std::time::Instant::now();
         until("no worker is left", || program.marked().is_empty().then_some(()));
-        assert!(killed.elapsed().as_millis() < 1000, "{:?}", killed.elapsed());
     }
 }
