@@ -88,13 +88,7 @@ impl AccessLog {
         if lines.bytes.is_empty() && !self.queue.push(Entry::Requests(Arc::clone(&self.shelf))) {
             return;
         }
-        lines.add(line);
-    }
-}
-
-impl Lines {
-    fn add(&mut self, line: &AccessLine<'_>) {
-        let Self { style, dates, bytes } = self;
+        let Lines { style, dates, bytes } = &mut *lines;
         style.push(line, dates, bytes);
     }
 }

@@ -112,6 +112,19 @@ pub(crate) fn push_seconds(out: &mut Vec<u8>, duration: Duration) {
     push_micros(out, duration.subsec_micros());
 }
 
+/// Adds a value, or the word for none.
+pub(crate) fn push_or<T>(
+    none: &[u8],
+    out: &mut Vec<u8>,
+    value: Option<T>,
+    push: impl FnOnce(&mut Vec<u8>, T),
+) {
+    match value {
+        Some(value) => push(out, value),
+        None => out.extend_from_slice(none),
+    }
+}
+
 /// A moment as a date. Before 1677 and after 2262 there is none.
 pub(crate) fn date(at: SystemTime) -> Timestamp {
     Timestamp::try_from(at).unwrap_or(Timestamp::UNIX_EPOCH)

@@ -3,7 +3,7 @@
 use crate::access::AccessLine;
 use crate::entry::Output;
 use crate::event::{Event, Value};
-use crate::format::{Dates, date, push_address, push_micros, push_number, push_seconds};
+use crate::format::{Dates, date, push_address, push_micros, push_number, push_or, push_seconds};
 use serde::Serializer;
 use serde::ser::SerializeMap;
 
@@ -98,10 +98,7 @@ pub(crate) fn access(line: &AccessLine<'_>, dates: &mut Dates, out: &mut Vec<u8>
 }
 
 fn push_or_null<T>(out: &mut Vec<u8>, value: Option<T>, push: impl FnOnce(&mut Vec<u8>, T)) {
-    match value {
-        Some(value) => push(out, value),
-        None => out.extend_from_slice(b"null"),
-    }
+    push_or(b"null", out, value, push);
 }
 
 /// A string.

@@ -118,22 +118,11 @@ fn what_a_queue_has_no_room_for_is_counted_and_hides_no_other_kind() {
 #[test]
 fn lines_that_a_full_disk_refuses_are_counted_and_the_writer_goes_on() {
     let (queue, entries) = Queue::new(log::counters().unwrap().0);
-    let (done, ended) = mpsc::sync_channel(1);
-    let writer = Writer {
-        entries,
-        rooms: Arc::clone(&queue.rooms),
-        place: Place::file(Path::new("/dev/full")).unwrap(),
-        style: Style::Text,
-        done,
-        health: Health::Works,
-    };
-    let thread = std::thread::spawn(|| writer.run());
+    let end = start_on_full_disk(&queue, entries);
     let dropped = Arc::default();
     queue.push(Entry::Output(output(b"one\ntwo", &dropped)));
     queue.push(Entry::Event(Box::new(change())));
-    queue.push(Entry::Close);
-    ended.recv_timeout(Duration::from_secs(10)).unwrap();
-    thread.join().unwrap();
+    end();
     assert_eq!(queue.rooms.lost(), [1, 2, 0]);
     queue.push(Entry::Event(Box::new(change())));
     assert_eq!(queue.rooms.lost(), [2, 2, 0], "nobody is left to write it");
@@ -149,19 +138,7 @@ fn lines_of_requests_that_find_no_room_no_disk_or_no_writer_are_counted_one_by_o
         log.say(&line);
     }
     assert_eq!(queue.rooms.lost(), [0, 0, 3], "four and the one that begins below the bound find room");
-    let (done, ended) = mpsc::sync_channel(1);
-    let writer = Writer {
-        entries,
-        rooms: Arc::clone(&queue.rooms),
-        place: Place::file(Path::new("/dev/full")).unwrap(),
-        style: Style::Text,
-        done,
-        health: Health::Works,
-    };
-    let thread = std::thread::spawn(|| writer.run());
-    queue.push(Entry::Close);
-    ended.recv_timeout(Duration::from_secs(10)).unwrap();
-    thread.join().unwrap();
+    start_on_full_disk(&queue, entries)();
     assert_eq!(queue.rooms.lost(), [0, 0, 8]);
     for _ in 0..2 {
         log.say(&line);
@@ -215,6 +192,26 @@ fn a_panic_is_counted_and_the_thread_that_caught_it_goes_on() {
     let families = registry.gather();
     let panics = families.iter().find(|family| family.name() == "antifreeze_panics_total").unwrap();
     assert!((panics.get_metric()[0].get_counter().get_value() - 1.0).abs() < f64::EPSILON);
+}
+
+/// Starts a writer that can write nothing. What this returns ends it, once it has taken all that there is.
+fn start_on_full_disk(queue: &Queue, entries: mpsc::Receiver<Entry>) -> impl FnOnce() {
+    let (done, ended) = mpsc::sync_channel(1);
+    let writer = Writer {
+        entries,
+        rooms: Arc::clone(&queue.rooms),
+        place: Place::file(Path::new("/dev/full")).unwrap(),
+        style: Style::Text,
+        done,
+        health: Health::Works,
+    };
+    let thread = std::thread::spawn(|| writer.run());
+    let queue = queue.clone();
+    move || {
+        queue.push(Entry::Close);
+        ended.recv_timeout(Duration::from_secs(10)).unwrap();
+        thread.join().unwrap();
+    }
 }
 
 fn at() -> SystemTime {

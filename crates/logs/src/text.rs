@@ -3,7 +3,9 @@
 use crate::access::AccessLine;
 use crate::entry::Output;
 use crate::event::Event;
-use crate::format::{Dates, date, push_address, push_field, push_number, push_plain, push_seconds, put};
+use crate::format::{
+    Dates, date, push_address, push_field, push_number, push_or, push_plain, push_seconds, put,
+};
 use std::fmt::Write as _;
 use std::io::Write as _;
 
@@ -76,10 +78,7 @@ pub(crate) fn access(line: &AccessLine<'_>, dates: &mut Dates, out: &mut Vec<u8>
 }
 
 fn push_or_dash<T>(out: &mut Vec<u8>, value: Option<T>, push: impl FnOnce(&mut Vec<u8>, T)) {
-    match value {
-        Some(value) => push(out, value),
-        None => out.push(b'-'),
-    }
+    push_or(b"-", out, value, push);
 }
 
 /// A value of a pair, which ends at a space.

@@ -62,7 +62,7 @@ pub(crate) struct Record {
     /// The worker that it went to last.
     worker: Option<WorkerId>,
     /// Nothing if there is no access log.
-    head: Option<Box<Noted>>,
+    head: Option<Box<NotedHead>>,
 }
 
 impl Record {
@@ -91,7 +91,7 @@ impl Record {
     /// Copies what the access log, if there is one, says of the head. Before the head is changed for the worker.
     pub(crate) fn note_head(&mut self, parts: &Parts, origin: &Origin) {
         if self.shard.access_log.is_some() {
-            self.head = Some(Box::new(Noted::new(parts, origin)));
+            self.head = Some(Box::new(NotedHead::new(parts, origin)));
         }
     }
 
@@ -170,7 +170,7 @@ pub(crate) fn note_unread(
     status: StatusCode,
     reason: &'static str,
 ) {
-    let head = shard.access_log.as_ref().map(|_| Box::new(Noted::nothing(origin)));
+    let head = shard.access_log.as_ref().map(|_| Box::new(NotedHead::nothing(origin)));
     let (shard, watch) = (Arc::clone(shard), Arc::clone(watch));
     let mut record = Record::new(shard, watch);
     record.status = Some(status);
@@ -181,7 +181,7 @@ pub(crate) fn note_unread(
 
 /// What the access log says of a head: copied, so that a request of long ago holds no buffer of its connection.
 #[derive(Debug)]
-struct Noted {
+struct NotedHead {
     client: Option<IpAddr>,
     version: &'static str,
     /// One behind the other.
@@ -193,7 +193,7 @@ struct Noted {
     id: Option<Range<usize>>,
 }
 
-impl Noted {
+impl NotedHead {
     fn new(parts: &Parts, origin: &Origin) -> Self {
         let version = match parts.version {
             Version::HTTP_10 => "HTTP/1.0",

@@ -83,15 +83,22 @@ impl Metered {
     }
 
     /// A worker that refuses an upload answers and closes without reading it all. Hyper would give up at the failed write
-    /// and leave the answer unread: so that write stands still, and what there is to read decides, be it only the end.
-    fn forgive<T>(&self, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    /// and leave the answer unread: so that write, and each one behind it, stands still, and what there is to read decides,
+    /// be it only the end.
+    fn write<T>(
+        &mut self,
+        write: impl FnOnce(Pin<&mut Stream>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
         use io::ErrorKind::{BrokenPipe, ConnectionReset};
-        match written {
+        if self.meter.is_deaf() {
+            return Poll::Pending;
+        }
+        match write(Pin::new(&mut self.stream)) {
             Poll::Ready(Err(error)) if matches!(error.kind(), BrokenPipe | ConnectionReset) => {
                 self.meter.deaf.store(true, Ordering::Relaxed);
                 Poll::Pending
             }
-            Poll::Ready(_) | Poll::Pending => written,
+            written => written,
         }
     }
 }
@@ -114,11 +121,7 @@ impl AsyncRead for Metered {
 
 impl AsyncWrite for Metered {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        if self.meter.is_deaf() {
-            return Poll::Pending;
-        }
-        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.forgive(written)
+        self.write(|stream| stream.poll_write(cx, bytes))
     }
 
     fn poll_write_vectored(
@@ -126,11 +129,7 @@ impl AsyncWrite for Metered {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if self.meter.is_deaf() {
-            return Poll::Pending;
-        }
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.forgive(written)
+        self.write(|stream| stream.poll_write_vectored(cx, slices))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -138,11 +137,7 @@ impl AsyncWrite for Metered {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.meter.is_deaf() {
-            return Poll::Pending;
-        }
-        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
-        self.forgive(flushed)
+        self.write(|stream| stream.poll_flush(cx))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
