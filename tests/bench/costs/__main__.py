@@ -24,7 +24,7 @@ def main() -> None:
             folder = pathlib.Path(name)
             # nginx's own processes must reach the sockets in it.
             folder.chmod(0o755)
-            with fronts(folder, site, wanted.only) as running:
+            with fronts(folder, site, wanted.only, wanted.beside) as running:
                 for case in (case for case in chosen if case.site == site):
                     pace = fastest(wanted, running, folder) if case.paced else None
                     results = rounds(case, running, folder, wanted, pace)
@@ -67,6 +67,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--case", type=choices([case.name for case in CASES]), default=["get"], metavar="NAME,..", help="these cases, or 'all' (default get)")
     parser.add_argument("--only", type=choices(NAMES), default=USUAL, metavar="PROXY,..", help=f"of {', '.join(NAMES)}; or 'all' (default {','.join(USUAL)})")
+    parser.add_argument("--beside", type=pathlib.Path, metavar="FILE", help="another build of antifreeze, with workers of its own: before and after in one run")
     parser.add_argument("--rounds", type=int, default=7, help="default 7")
     parser.add_argument("--seconds", type=int, default=3, help="of each round (default 3)")
     parser.add_argument("--json", type=pathlib.Path, default=ROOT / "target" / "hotpath.json", help="where results are kept, case by case (default target/hotpath.json)")

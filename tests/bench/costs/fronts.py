@@ -54,12 +54,16 @@ class Front:
 
 
 @contextlib.contextmanager
-def fronts(folder: pathlib.Path, site: Site, names: list[str]) -> Iterator[dict[str, Front]]:
-    """All of these proxies, one beside the other. antifreeze starts the workers of all."""
+def fronts(folder: pathlib.Path, site: Site, names: list[str], beside: pathlib.Path | None = None) -> Iterator[dict[str, Front]]:
+    """All of these proxies, one beside the other. antifreeze starts the workers of all but `beside`, another build of it."""
     tls = certificate(folder) if site.tls else None
     running: dict[str, Front] = {}
     try:
         running["antifreeze"], sockets = antifreeze(folder, site, tls)
+        if beside:
+            own = folder / "beside"
+            own.mkdir()
+            running["beside"], _ = antifreeze(own, site, tls, str(beside))
         for name, set_up in {"nginx": peers.nginx, "haproxy": peers.haproxy, "envoy": peers.envoy, "caddy": peers.caddy}.items():
             if name in names:
                 running[name] = peer(name, folder, set_up(folder, site, sockets, tls), tls)
@@ -70,7 +74,7 @@ def fronts(folder: pathlib.Path, site: Site, names: list[str]) -> Iterator[dict[
                 name = f"worker-{ports[-1]}"
                 running[name] = peer(name, folder, (ports[-1], [ANTIFREEZE, "demo-worker", "--port", str(ports[-1])]), None)
             running["traefik"] = peer("traefik", folder, peers.traefik(folder, site, ports, tls), tls)
-        yield {name: front for name, front in running.items() if name in names}
+        yield {name: front for name, front in running.items() if name in [*names, "beside"]}
     finally:
         for front in reversed(running.values()):
             front.process.terminate()
@@ -78,7 +82,7 @@ def fronts(folder: pathlib.Path, site: Site, names: list[str]) -> Iterator[dict[
             front.process.wait(STARTING)
 
 
-def antifreeze(folder: pathlib.Path, site: Site, tls: pathlib.Path | None) -> tuple[Front, list[pathlib.Path]]:
+def antifreeze(folder: pathlib.Path, site: Site, tls: pathlib.Path | None, binary: str = ANTIFREEZE) -> tuple[Front, list[pathlib.Path]]:
     words = ["run" if site.tunnels else "demo", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--threads", str(THREADS), "--workers", str(site.workers)]
     # The others let any number of requests wait, and come on one connection.
     words += ["--queue-limit", "10000", "--connection-request-limit", "off", "--connection-limit", str(max(16384, site.clients + 100))]
@@ -90,7 +94,7 @@ def antifreeze(folder: pathlib.Path, site: Site, tls: pathlib.Path | None) -> tu
         words += ["--", sys.executable, "-B", str(pathlib.Path(__file__).parent / "tunnels.py"), "{socket}"]
     log = folder / "antifreeze.log"
     with log.open("wb") as output:
-        process = subprocess.Popen([ANTIFREEZE, *words], stdout=output, stderr=output, env=os.environ | {"TMPDIR": str(folder)})
+        process = subprocess.Popen([binary, *words], stdout=output, stderr=output, env=os.environ | {"TMPDIR": str(folder)})
     until("antifreeze serves", lambda: log.read_text().count('now="serving"') >= site.workers, process, log)
     port = int(re.search(r"listening on \S*127\.0\.0\.1:(\d+)", log.read_text())[1])
     return Front("antifreeze", port, process), sorted(folder.glob("antifreeze-*/*.sock"))

@@ -8,7 +8,7 @@ import statistics
 from cases import CASES
 from load import Round
 
-COLOURS = {"antifreeze": "#1f6feb", "nginx": "#2da44e", "haproxy": "#bf8700", "envoy": "#8250df", "caddy": "#cf222e", "traefik": "#6e7781"}
+COLOURS = {"antifreeze": "#1f6feb", "beside": "#79c0ff", "nginx": "#2da44e", "haproxy": "#bf8700", "envoy": "#8250df", "caddy": "#cf222e", "traefik": "#6e7781"}
 
 
 def load(path: pathlib.Path) -> dict[str, dict[str, list[Round]]]:
