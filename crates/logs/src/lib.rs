@@ -24,6 +24,7 @@ mod writer;
 
 pub use access::{AccessLine, AccessLog};
 pub use entry::{Output, Source, Speaker};
+pub use format::push_address;
 pub use log::{Flush, Log, StartError, now};
 pub use options::{AccessTarget, Filter, Format, FormatError, LogOptions};
 

@@ -32,8 +32,11 @@ pub(crate) struct Origin {
 
 impl Origin {
     pub(crate) fn new(peer: Option<IpAddr>, believed: Option<Arc<[IpNet]>>, seat: Seat) -> Self {
-        let address = peer.map(|peer| peer.to_canonical().to_string());
-        let address = address.map(|text| HeaderValue::try_from(text).expect("an IP address is plain text"));
+        let address = peer.map(|peer| {
+            let mut text = Vec::with_capacity(LONGEST_ADDRESS);
+            logs::push_address(&mut text, peer.to_canonical());
+            HeaderValue::try_from(text).expect("an IP address is plain text")
+        });
         let scheme = HeaderValue::from_static("http");
         Self { peer, believed, address, scheme, certificate: None, seat }
     }
@@ -188,6 +191,9 @@ const CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// Bytes of the longest address as text: one of IPv6.
+const LONGEST_ADDRESS: usize = 39;
 
 /// Fields that say who asks, and for what, in the place of what is seen: those of strangers are dropped.
 pub(crate) fn is_claim(name: &str) -> bool {
