@@ -122,6 +122,8 @@ async fn run(shard: Arc<Shard>, acceptors: Vec<Acceptor>, errands: JoinSet<()>, 
     }
     let mut sweep = pin!(sleep(SWEEP_EVERY));
     let mut stage = shard.stage.clone();
+    let mut changes = stage.clone();
+    let mut draining = pin!(changes.wait_for(|stage| *stage > Stage::Serving));
     // Accepted, and without a seat: then the others wait in the kernel's queue.
     let mut seatless = None;
     loop {
@@ -135,17 +137,22 @@ async fn run(shard: Arc<Shard>, acceptors: Vec<Acceptor>, errands: JoinSet<()>, 
         }
         tokio::select! {
             biased;
-            _ = stage.wait_for(|stage| *stage > Stage::Serving) => break,
+            _ = &mut draining => break,
             accepted = accept(&doors), if seatless.is_none() => match accepted {
-                Ok(accepted) => seatless = Some(accepted),
+                Ok(accepted) => {
+                    forget_ended(&mut connections);
+                    seatless = Some(accepted);
+                }
                 // Out of descriptors or memory (accept(2)): wait for somebody to leave instead of spinning.
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept connections; trying again");
                     sleep(ACCEPT_PAUSE).await;
                 }
             },
-            Some(_) = connections.join_next() => {}
+            // The end of a connection wakes this task only if its seat is waited for.
+            Some(_) = connections.join_next(), if seatless.is_some() => {}
             () = &mut sweep => {
+                forget_ended(&mut connections);
                 let lately = shard.sweep();
                 if lately == Lately::Quiet {
                     let_go();
@@ -179,6 +186,11 @@ async fn run(shard: Arc<Shard>, acceptors: Vec<Acceptor>, errands: JoinSet<()>, 
         }
     }
     shard.sweep();
+}
+
+/// Gives back what is kept of tasks that ended.
+fn forget_ended(tasks: &mut JoinSet<()>) {
+    while tasks.try_join_next().is_some() {}
 }
 
 /// One client connection, from its acceptance to its end.
