@@ -24,7 +24,6 @@ use std::sync::Arc;
 use std::task::{Poll, ready};
 use tokio::sync::watch;
 use tokio::time::sleep_until;
-use tokio_util::either::Either;
 
 /// A connection on which HTTP/1.1 is spoken, or answered with redirects alone. Whenever its client has said nothing for a
 /// while, it rests: what is kept of it then is little more than its socket and a deadline.
@@ -36,21 +35,18 @@ pub(crate) async fn serve(
 ) {
     let mut stage = shard.stage.clone();
     let watch = Arc::new(Watch::new(Arc::clone(&shard.timeouts)));
-    // What came behind a handshake is not in the socket any more.
-    let mut is_at_rest = matches!(stream, Either::Left(_));
     let mut silence = Silence { stream, begun: Bytes::new() };
     // Futures of their own are what connections at rest shall not carry room for.
     loop {
-        if is_at_rest && rest(&silence.stream, &watch, &mut stage).await == Rested::Over {
-            let end = closing::close(silence.stream, &Ending::Late(Phase::Idle), None, &watch);
-            return Box::pin(end).await;
-        }
         let conversation = Box::pin(converse(&shard, silence, &watch, &origin, redirect, &mut stage));
         match conversation.await {
             Some(next) => silence = next,
             None => return,
         }
-        is_at_rest = silence.begun.is_empty();
+        if silence.begun.is_empty() && rest(&silence.stream, &watch, &mut stage).await == Rested::Over {
+            let end = closing::close(silence.stream, &Ending::Late(Phase::Idle), None, &watch);
+            return Box::pin(end).await;
+        }
     }
 }
 
@@ -187,6 +183,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::UnixStream;
     use tokio::time::Instant;
+    use tokio_util::either::Either;
 
     #[tokio::test]
     async fn a_request_that_waited_in_the_kernels_queue_when_the_drain_began_is_the_last_of_its_connection() {
