@@ -169,7 +169,8 @@ async fn converse(
     }
     let refusal = refusal.filter(|_| !watch.is_blocked());
     let last_words = refusal.map(|error| error.last_words(shard.options.disclosure));
-    closing::close(noted.into_inner(), &ending, last_words, watch).await;
+    // A future of its own, too: a conversation has no room for it before.
+    Box::pin(closing::close(noted.into_inner(), &ending, last_words, watch)).await;
     None
 }
 
