@@ -124,6 +124,8 @@ pub(crate) fn prepare(
     let mut lists = origin.lists(headers);
     drop_all(headers, &unwanted);
     lists.replace(&unwanted);
+    // At once: on a new connection there is room for what came, and no more.
+    headers.reserve(TOLD);
     origin.tell(headers, lists, host.as_ref());
     if let Entry::Vacant(place) = headers.entry(REQUEST_ID) {
         place.insert(new_id());
@@ -333,6 +335,9 @@ fn count_hops(method: &Method, headers: &mut HeaderMap) -> Result<(), Error> {
         None => Err(Error::Malformed("Max-Forwards is not a number.")),
     }
 }
+
+/// Fields that nearly every worker is told: the address, scheme and host, the id, and Via.
+const TOLD: usize = 5;
 
 /// What the client would change to, less h2c: in that tunnel requests would pass unseen.
 fn protocols(headers: &HeaderMap) -> Option<HeaderValue> {
