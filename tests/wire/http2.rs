@@ -6,11 +6,12 @@ use crate::wire::frames::*;
 use crate::wire::polite::{Polite, tell};
 use crate::wire::rig::Rig;
 use crate::wire::script::{Step, gate, path, send};
-use crate::wire::timeouts::timed;
+use crate::wire::timeouts::{timed, timed_by};
 use hyper::HeaderMap;
 use hyper::header::{HeaderName, HeaderValue};
 use std::fs;
 use std::io::Write;
+use std::time::Duration;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -499,24 +500,25 @@ fn a_ping_behind_a_goodbye_is_answered_and_the_connection_ends_soon() {
 
 #[test]
 fn silent_clients_are_told_to_leave() {
-    let rig = rig(&["--header-timeout", "500ms", "--keep-alive-timeout", "500ms"]);
+    let rig = rig(&["--header-timeout", "1s", "--keep-alive-timeout", "1s"]);
+    let limit = Duration::from_secs(1);
     for start in [&b""[..], b"P", b"PRI * HT", PREFACE] {
-        let mut client = Client::new(rig.program.connect());
-        client.send(start);
-        let end = timed(|| client.end());
+        let end = timed_by(limit, || Client::new(rig.program.connect()).send(start).end());
         assert!(matches!(end, End::Closed(_) | End::Reset), "{start:?}: {end:?}");
     }
-    let mut first = peer(&rig);
-    assert_eq!(timed(|| first.wait(GOAWAY)).code(), NO_ERROR);
-    assert_eq!(first.rest(), []);
-    let mut later = peer(&rig);
-    later.send(&[Frame::get(1, "/")]).verdict(1);
-    assert_eq!(timed(|| later.wait(GOAWAY)).code(), NO_ERROR);
-    assert_eq!(later.rest(), []);
+    let (told, rest) = timed_by(limit, || {
+        let mut first = peer(&rig);
+        (first.wait(GOAWAY), first.rest())
+    });
+    assert_eq!((told.code(), rest), (NO_ERROR, vec![]));
+    let (told, rest) = timed_by(limit, || {
+        let mut later = peer(&rig);
+        later.send(&[Frame::get(1, "/")]).verdict(1);
+        (later.wait(GOAWAY), later.rest())
+    });
+    assert_eq!((told.code(), rest), (NO_ERROR, vec![]));
     // Half a head and frames that ask for nothing keep nobody's connection open.
-    let mut half = peer(&rig);
-    half.send(&[Frame::new(HEADERS, 0, 1, request("GET", "/half", &[]))]);
-    timed(|| half.rest());
+    timed_by(limit, || peer(&rig).send(&[Frame::new(HEADERS, 0, 1, request("GET", "/half", &[]))]).rest());
     until("nobody is left", || {
         (rig.program.ask("/metrics").body.contains("antifreeze_client_connections 0")).then_some(())
     });
@@ -525,23 +527,25 @@ fn silent_clients_are_told_to_leave() {
 
 #[test]
 fn each_stream_has_its_own_time_limits() {
-    let flags = ["--body-timeout", "500ms", "--response-timeout", "500ms", "--stream-timeout", "500ms"];
+    let flags = ["--body-timeout", "500ms", "--response-timeout", "2s", "--stream-timeout", "500ms"];
     let rig = rig(&flags);
     let mut peer = peer(&rig);
-    peer.send(&[Frame::post(1, &path(&[Step::Body, send(OK)]), &[]), Frame::new(DATA, 0, 1, "part")]);
-    assert_eq!(timed(|| peer.verdict(1)).status(), 408);
-    peer.send(&[Frame::get(3, &path(&[Step::Hang]))]);
-    assert_eq!(timed(|| peer.verdict(3)).status(), 504);
+    let begun = [Frame::post(1, &path(&[Step::Body, send(OK)]), &[]), Frame::new(DATA, 0, 1, "part")];
+    assert_eq!(timed(|| peer.send(&begun).verdict(1)).status(), 408);
+    let hangs = [Frame::get(3, &path(&[Step::Hang]))];
+    assert_eq!(timed_by(Duration::from_secs(2), || peer.send(&hangs).verdict(3)).status(), 504);
     let begun = path(&[send("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\npart"), Step::Hang]);
-    peer.send(&[Frame::get(5, &begun)]);
-    assert_eq!(peer.verdict(5).status(), 200);
-    assert_eq!(timed(|| peer.verdict(5)).kind, RST_STREAM);
+    timed(|| {
+        assert_eq!(peer.send(&[Frame::get(5, &begun)]).verdict(5).status(), 200);
+        assert_eq!(peer.verdict(5).kind, RST_STREAM);
+    });
     // The client takes nothing.
     let long =
         [send("HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"), Step::Repeat(1000, vec![b'x'; 1000])];
-    peer.send(&[Frame::get(7, &path(&long))]);
-    assert_eq!(peer.verdict(7).status(), 200);
-    assert_eq!(timed(|| peer.verdict(7)).kind, RST_STREAM);
+    timed(|| {
+        assert_eq!(peer.send(&[Frame::get(7, &path(&long))]).verdict(7).status(), 200);
+        assert_eq!(peer.verdict(7).kind, RST_STREAM);
+    });
     rig.until_idle();
     peer.send(&[Frame::window(0, 1_000_000), Frame::get(9, "/")]);
     assert_eq!(peer.verdict(9).status(), 200, "the connection goes on");
