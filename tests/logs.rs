@@ -1,6 +1,6 @@
 //! What is printed, and that nobody waits for whoever reads it.
 
-use crate::support::{Answer, PATIENCE, Program, signal_process, until};
+use crate::support::{Answer, PATIENCE, Program, lines_of, signal_process, until};
 use serde_json::Value;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -268,15 +268,6 @@ fn with_access_log(path: &Path, format: &str) -> Program {
         Program::start(&["demo", "--workers", "2", "--access-log", path, "--access-log-format", format]);
     program.wait_for_line("now=\"serving\"");
     program
-}
-
-/// The lines of a file once there are so many.
-fn lines_of(path: &Path, count: usize) -> Vec<String> {
-    until("the lines are there", || {
-        let text = fs::read_to_string(path).ok()?;
-        let lines: Vec<String> = text.lines().map(ToOwned::to_owned).collect();
-        (lines.len() >= count).then_some(lines)
-    })
 }
 
 /// A program whose log nobody hears: it is found by its sockets.

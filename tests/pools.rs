@@ -1,6 +1,6 @@
 //! Several apps behind one port: which request goes where, and that what one pool suffers is no other's business.
 
-use crate::support::{Answer, Program, signal_process, until};
+use crate::support::{Answer, Program, lines_of, signal_process, until};
 use crate::wire::frames::{CANCEL, DATA, END_HEADERS, END_STREAM, Frame, HEADERS, Peer, RST_STREAM, block};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -116,11 +116,8 @@ fn what_no_route_serves_is_404_or_421_and_counted_to_no_pool() {
     ] {
         until(line, || program.ask("/metrics").body.contains(line).then_some(()));
     }
-    let lines = until("all is logged", || {
-        let text = fs::read_to_string(&log).unwrap_or_default();
-        (text.lines().count() == 6).then_some(text)
-    });
-    let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let lines = lines_of(&log, 6);
+    let lines: Vec<Value> = lines.iter().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     // Those of different threads in any order.
     let count = |pool: Value, worker: Value, reason: Value| {
         let wanted = (&pool, &worker, &reason);

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::Mutex;
 use std::sync::mpsc::{self, Receiver};
@@ -203,6 +204,21 @@ pub(crate) fn antifreeze(args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_antifreeze"));
     // The default is a fixed port.
     command.env("ANTIFREEZE_ADMIN", "off").args(args).output().expect("the binary was built")
+}
+
+/// The lines of a file, once there are so many. One of which but a part is written is none yet.
+pub(crate) fn lines_of(path: &Path, count: usize) -> Vec<String> {
+    until("the lines are there", || {
+        let lines = whole_lines(path);
+        (lines.len() >= count).then_some(lines)
+    })
+}
+
+/// The lines of a file that are written to their ends; none if there is no file.
+pub(crate) fn whole_lines(path: &Path) -> Vec<String> {
+    let bytes = fs::read(path).unwrap_or_default();
+    let lines = bytes.split_inclusive(|byte| *byte == b'\n').filter_map(|line| line.strip_suffix(b"\n"));
+    lines.map(|line| String::from_utf8_lossy(line).into_owned()).collect()
 }
 
 /// Asks again and again until there is an answer.

@@ -3,7 +3,7 @@
 pub(crate) mod authority;
 pub(crate) mod peer;
 
-use crate::support::{Program, antifreeze, until};
+use crate::support::{Program, antifreeze, lines_of, until};
 use crate::wire::client::{Client, End};
 use authority::{Authority, Files};
 use peer::{Peer, is_resumed, shown};
@@ -250,9 +250,7 @@ fn what_is_no_tls_ends_in_an_alert_or_for_http_in_a_400() {
     assert!(matches!(client.end(), End::Closed(alert) if alert.starts_with("\u{15}\u{3}\u{3}\0\u{2}\u{2}")));
     must_have_failed(&program, "plain_http", 1);
     must_have_failed(&program, "malformed", 1);
-    let line = until("it is logged", || {
-        fs::read_to_string(log.path()).expect("it is there").lines().next().map(str::to_owned)
-    });
+    let line = lines_of(log.path(), 1).remove(0);
     assert!(line.contains("\"- - -\" 400") && line.contains("reason=plain_http"), "{line}");
 }
 

@@ -1,7 +1,7 @@
 //! Workers that are spoken to in HTTP/2: what becomes of a request there, which ones are sent again, and how streams,
 //! windows and connections of both sides depend on each other.
 
-use crate::support::{Program, until};
+use crate::support::{Program, until, whole_lines};
 use crate::wire::client::{Client, End, field};
 use crate::wire::frames::{
     CANCEL, DATA, END_HEADERS, END_STREAM, Frame, HEADERS, INITIAL_WINDOW_SIZE, Peer, WINDOW_UPDATE, block,
@@ -11,7 +11,6 @@ use bytes::Bytes;
 use hyper::HeaderMap;
 use hyper::header::{HeaderName, HeaderValue};
 use serde::Deserialize;
-use std::fs;
 use std::future::poll_fn;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -77,8 +76,8 @@ impl Rig {
     }
 
     fn ledger(&self) -> Vec<Line> {
-        let text = fs::read_to_string(self.folder.path().join("ledger")).unwrap_or_default();
-        text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
+        let lines = whole_lines(&self.folder.path().join("ledger"));
+        lines.iter().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
     }
 
     /// The events of this kind so far.

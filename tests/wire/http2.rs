@@ -1,6 +1,6 @@
 //! HTTP/2 to clients (RFC 9113): what becomes of it in HTTP/1.1, what is refused, and how streams and connections end.
 
-use crate::support::{antifreeze, until};
+use crate::support::{antifreeze, lines_of, until};
 use crate::wire::client::{Client, End, field};
 use crate::wire::frames::*;
 use crate::wire::polite::{Polite, tell};
@@ -9,7 +9,6 @@ use crate::wire::script::{Step, gate, path, send};
 use crate::wire::timeouts::{timed, timed_by};
 use hyper::HeaderMap;
 use hyper::header::{HeaderName, HeaderValue};
-use std::fs;
 use std::io::Write;
 use std::time::Duration;
 
@@ -657,8 +656,6 @@ fn the_access_log_tells_the_version_and_the_path() {
     let log = tempfile::NamedTempFile::new().expect("room");
     let rig = rig(&["--access-log", &log.path().to_string_lossy()]);
     Polite::new(rig.program.connect()).ask("GET", "/a?b");
-    let line = until("it is logged", || {
-        fs::read_to_string(log.path()).expect("it is there").lines().next().map(str::to_owned)
-    });
+    let line = lines_of(log.path(), 1).remove(0);
     assert!(line.contains("\"GET /a?b HTTP/2.0\" 200"), "{line}");
 }

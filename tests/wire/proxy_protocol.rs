@@ -1,10 +1,9 @@
 //! Connections that begin with a PROXY header: its client is who asks, and without one nobody is let in.
 
-use crate::support::until;
+use crate::support::{lines_of, until};
 use crate::wire::client::{Client, field};
 use crate::wire::rig::Rig;
 use crate::wire::script::{gate, path, send};
-use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 
@@ -39,12 +38,8 @@ fn the_client_of_a_header_is_who_asks() {
     ] {
         assert_eq!(field(&seen(&rig, header), "x-forwarded-for"), Some(client));
     }
-    let lines = until("five lines", || {
-        let text = fs::read_to_string(&log).unwrap_or_default();
-        (text.lines().count() == 5).then_some(text)
-    });
-    let mut clients: Vec<String> = lines
-        .lines()
+    let mut clients: Vec<String> = lines_of(&log, 5)
+        .iter()
         .map(|line| serde_json::from_str::<serde_json::Value>(line).expect("it is JSON"))
         .map(|line| line["client"].as_str().expect("a client").to_owned())
         .collect();
