@@ -2,18 +2,17 @@
 
 use crate::support::{Program, signal_process, until};
 use serde_json::Value;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::process::{Command, Output};
 
 #[test]
 fn the_status_tells_the_truth_about_each_worker() {
-    let program = Program::start(&["demo", "--workers", "2"]);
+    let program = Program::start(&["demo", "--workers", "2", "--openapi", "off"]);
     assert_eq!(program.ask("/livez").status, 200);
     until("both workers serve", || (states(&program) == ["serving", "serving"]).then_some(()));
     assert_eq!(program.ask("/readyz").status, 200);
-    let mut slow = program.connect();
-    slow.write_all(b"GET /slow?ms=2000 HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").expect("sent");
-    until("one worker holds the slow request", || {
+    let request = program.hold("test");
+    until("one worker holds the request", || {
         let held: u64 = workers(&program).iter().filter_map(|worker| worker["in_flight"].as_u64()).sum();
         (held == 1).then_some(())
     });
@@ -23,9 +22,7 @@ fn the_status_tells_the_truth_about_each_worker() {
         let socket = worker["address"].as_str().and_then(|at| at.strip_prefix("unix:")).expect("a socket");
         assert!(std::path::Path::new(socket).exists(), "{worker}");
     }
-    let mut text = String::new();
-    slow.read_to_string(&mut text).expect("an answer");
-    assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+    assert_eq!(request.answer().status, 200);
     until("nothing is held any more", || {
         workers(&program).iter().all(|worker| worker["in_flight"] == 0).then_some(())
     });
@@ -56,17 +53,14 @@ fn a_stopped_worker_is_seen_as_frozen_and_the_pool_as_unready() {
 
 #[test]
 fn a_draining_program_is_not_ready_while_it_finishes_requests() {
-    let mut program = Program::start(&["demo", "--workers", "1"]);
+    let mut program = Program::start(&["demo", "--workers", "1", "--openapi", "off"]);
     until("it is ready", || (program.ask("/readyz").status == 200).then_some(()));
-    let mut slow = program.connect();
-    slow.write_all(b"GET /slow?ms=2000 HTTP/1.1\r\nHost: test\r\n\r\n").expect("sent");
+    let held = program.hold("test");
     until("the request is held", || (workers(&program)[0]["in_flight"] == 1).then_some(()));
     program.signal("TERM");
     let ready = until("it is not ready", || Some(program.ask("/readyz")).filter(|ready| ready.status == 503));
     assert!(ready.body.starts_with("draining"), "{ready:?}");
-    let mut text = String::new();
-    slow.read_to_string(&mut text).expect("an answer");
-    assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+    assert_eq!(held.answer().status, 200);
     assert_eq!(program.wait().code(), Some(0));
 }
 

@@ -235,18 +235,17 @@ fn a_pool_that_is_to_give_up_ends_the_others_in_order() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let go = folder.path().join("go");
     let (_folder, mut program) = start(&format!(
-        "pools:\n  web: {{command: [{OWN}, demo-worker, --uds, \"{{socket}}\"], workers: 1}}\n\
+        "pools:\n  web: {{command: [{OWN}, demo-worker, --uds, \"{{socket}}\"], workers: 1, routing: {{openapi: off}}}}\n\
          \x20 api: {{command: [sh, -c, \"until [ -e {} ]; do sleep 0.01; done; exit 3\"], workers: 1, start: {{attempts: 1}}}}\n\
          routes: [{{pool: web}}, {{path: /api, pool: api}}]\n",
         go.display()
     ));
     serving(&mut program, 1);
-    thread::scope(|scope| {
-        let slow = scope.spawn(|| program.get("/slow?ms=1500"));
-        until("it is held", || (workers(&program, "web")[0]["in_flight"] == 1).then_some(()));
-        fs::write(&go, "").expect("a writable folder");
-        assert_eq!(slow.join().expect("no panic").status, 200);
-    });
+    let request = program.hold("test");
+    until("it is held", || (workers(&program, "web")[0]["in_flight"] == 1).then_some(()));
+    fs::write(&go, "").expect("a writable folder");
+    program.wait_for_line("draining");
+    assert_eq!(request.answer().status, 200);
     assert_eq!(program.wait().code(), Some(1));
     let log = program.rest_of_log();
     assert!(log.contains("pool api: no worker became ready in 1 attempts each"), "{log}");
@@ -255,19 +254,17 @@ fn a_pool_that_is_to_give_up_ends_the_others_in_order() {
 
 #[test]
 fn a_drain_lets_the_requests_of_all_pools_finish() {
-    let (_folder, mut program) = start(&demos("workers: 1", ""));
+    let (_folder, mut program) = start(&demos("workers: 1, routing: {openapi: off}", ""));
     serving(&mut program, 2);
     let folders: Vec<_> = ["web", "api"].iter().map(|pool| folder_of(&program, pool)).collect();
     assert!(folders.iter().all(|folder| folder.exists()) && folders[0] != folders[1], "{folders:?}");
-    thread::scope(|scope| {
-        let slow =
-            ["web.test", "api.test"].map(|host| scope.spawn(|| ask(&program, host, "/slow?ms=1500").status));
-        for pool in ["web", "api"] {
-            until("it is held", || (workers(&program, pool)[0]["in_flight"] == 1).then_some(()));
-        }
-        program.signal("TERM");
-        assert_eq!(slow.map(|answer| answer.join().expect("no panic")), [200, 200]);
-    });
+    let requests = ["web.test", "api.test"].map(|host| program.hold(host));
+    for pool in ["web", "api"] {
+        until("it is held", || (workers(&program, pool)[0]["in_flight"] == 1).then_some(()));
+    }
+    program.signal("TERM");
+    program.wait_for_line("draining");
+    assert_eq!(requests.map(|request| request.answer().status), [200, 200]);
     assert_eq!(program.wait().code(), Some(0));
     until("no process is left", || program.marked().is_empty().then_some(()));
     assert!(!folders.iter().any(|folder| folder.exists()), "{folders:?}");

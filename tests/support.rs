@@ -30,6 +30,9 @@ pub(crate) struct Answer {
     pub(crate) body: String,
 }
 
+/// A request to the demo that lasts until the test lets it end, however long that takes.
+pub(crate) struct Held(TcpStream);
+
 impl Program {
     /// Starts `antifreeze ARGS` (with addresses on free ports behind the subcommand), and waits until it listens.
     pub(crate) fn start(args: &[&str]) -> Self {
@@ -140,6 +143,15 @@ impl Program {
         Answer::parse(&String::from_utf8_lossy(&text))
     }
 
+    /// Begins an upload of two bytes, and sends one of them.
+    pub(crate) fn hold(&self, host: &str) -> Held {
+        let mut stream = self.connect();
+        let head =
+            format!("POST /count HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: 2\r\n\r\n");
+        stream.write_all(format!("{head}a").as_bytes()).expect("the program reads");
+        Held(stream)
+    }
+
     pub(crate) fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(&self.address).expect("it listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a time limit above zero");
@@ -171,6 +183,16 @@ impl Drop for Program {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+impl Held {
+    /// Sends the other byte.
+    pub(crate) fn answer(mut self) -> Answer {
+        self.0.write_all(b"b").expect("the program reads");
+        let mut text = String::new();
+        self.0.read_to_string(&mut text).expect("an answer within the time limit");
+        Answer::parse(&text)
     }
 }
 
