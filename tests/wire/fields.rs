@@ -131,7 +131,7 @@ fn an_answer_says_where_its_time_went_if_that_is_wanted() {
     let (queue, worker) = ours.split_once(", ").expect("two steps");
     for (step, name) in [(queue, "queue;dur="), (worker, "worker;dur=")] {
         let duration = step.strip_prefix(name).and_then(|number| number.parse::<f64>().ok());
-        assert!(duration.is_some_and(|milliseconds| milliseconds < 1000.0), "{ours}");
+        assert!(duration.is_some_and(|milliseconds| (0.0..20_000.0).contains(&milliseconds)), "{ours}");
     }
 }
 

@@ -434,7 +434,7 @@ fn what_breaks_the_rules_beside_a_get_costs_it_nothing() {
 
 #[test]
 fn an_answer_that_waits_for_the_rest_of_an_upload_does_not_stand_still_while_that_moves() {
-    let rig = Rig::with(100, &["--stream-timeout", "1s"]);
+    let rig = Rig::with(100, &["--stream-timeout", "2s"]);
     let mut polite = rig.polite();
     // As a server of gRPC that sends its metadata at once, and its answer when the stream of requests is over.
     let (answer, mut send) = polite.begin("POST", "/head,body,data:all,trailers:0", &[], false);

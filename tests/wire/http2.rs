@@ -552,7 +552,7 @@ fn each_stream_has_its_own_time_limits() {
 
 #[test]
 fn a_slow_reader_that_reads_is_served_to_the_end() {
-    let rig = rig(&["--stream-timeout", "1s"]);
+    let rig = rig(&["--stream-timeout", "3s"]);
     let mut peer = peer(&rig);
     let long = [send("HTTP/1.1 200 OK\r\nContent-Length: 70000\r\n\r\n"), Step::Repeat(70, vec![b'x'; 1000])];
     peer.send(&[Frame::get(1, &path(&long))]);

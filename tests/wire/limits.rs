@@ -83,7 +83,9 @@ fn a_head_may_be_as_long_as_its_limit_and_no_longer() {
 
 #[test]
 fn what_comes_behind_a_refusal_does_not_take_it_away() {
-    let rig = rig(&["--header-timeout", "300ms", "--body-timeout", "300ms", "--body-limit", "100B"]);
+    // What is refused otherwise must not be late, too.
+    let patient = rig(&["--body-limit", "100B"]);
+    let hasty = rig(&["--header-timeout", "300ms", "--body-timeout", "300ms"]);
     let post = format!("POST {} HTTP/1.1\r\nHost: test\r\nContent-Length: ", path(&[Step::Body, send(OK)]));
     for (status, request) in [
         (408, "GET / HTTP/1.1\r\nHost: te".to_owned()),
@@ -94,14 +96,11 @@ fn what_comes_behind_a_refusal_does_not_take_it_away() {
         (431, format!("GET / HTTP/1.1\r\nHost: test\r\nX-A: {}", "x".repeat(70_000))),
     ] {
         for _ in 0..3 {
-            let mut client = rig.client();
+            let mut client = if status == 408 { hasty.client() } else { patient.client() };
             client.send(&request);
             // It reads only when it has written everything, and there is more than the proxy's buffers take.
-            let answered = Instant::now();
             if status == 408 {
-                until("the limit has passed", || {
-                    (answered.elapsed() > Duration::from_millis(450)).then_some(())
-                });
+                until("the limit has passed", || client.stream.peek(&mut [0]).ok());
             }
             client.send(vec![b'x'; 3_000_000]);
             let (head, _) = client.answer();
@@ -112,13 +111,13 @@ fn what_comes_behind_a_refusal_does_not_take_it_away() {
 
 #[test]
 fn a_body_that_is_too_slow_is_a_408_and_one_that_is_just_quick_enough_is_none() {
-    let rig = rig(&["--body-rate", "50B", "--body-grace", "400ms"]);
+    let rig = rig(&["--body-rate", "50B", "--body-grace", "1500ms"]);
     let drip = |pause: u64| {
         let mut client = rig.client();
         let steps = path(&[Step::Body, send(OK)]);
-        client.send(format!("POST {steps} HTTP/1.1\r\nHost: test\r\nContent-Length: 100\r\n\r\n"));
+        client.send(format!("POST {steps} HTTP/1.1\r\nHost: test\r\nContent-Length: 150\r\n\r\n"));
         let began = Instant::now();
-        for number in 1..=100 {
+        for number in 1..=150 {
             until("it is time", || (began.elapsed() >= Duration::from_millis(pause * number)).then_some(()));
             if client.stream.write_all(b"x").is_err() {
                 break;
@@ -219,7 +218,7 @@ fn behind_a_trusted_proxy_clients_are_counted_one_by_one() {
         ("198.51.100.1", 429),
         ("198.51.100.9, 198.51.100.1, 127.0.0.1", 429),
         ("198.51.100.2", 200),
-        ("198.51.100.1, 198.51.100.2", 200),
+        ("198.51.100.1, 198.51.100.3", 200),
         ("", 200),
     ] {
         let head = ask("/", from).head();

@@ -36,7 +36,8 @@ fn workers_are_told_of_https_and_of_the_clients_certificate_and_clients_cannot_c
 
 #[test]
 fn ends_that_are_in_order_are_said_and_others_are_not() {
-    let safe = Safe::start(&["--keep-alive-timeout", "300ms", "--header-timeout", "300ms"]);
+    // Long enough for a client that is held up on a busy machine.
+    let safe = Safe::start(&["--keep-alive-timeout", "2s", "--header-timeout", "1s"]);
     let mut client = safe.client();
     client.send("GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").answer();
     assert_eq!(client.end(), End::Closed(String::new()), "after the last answer");

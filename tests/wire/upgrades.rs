@@ -161,7 +161,7 @@ fn half_a_pair_and_h2c_never_reach_the_worker() {
 
 #[test]
 fn a_drain_waits_for_tunnels_until_it_is_out_of_time() {
-    let mut rig = Rig::with("{socket}", &["--drain-timeout", "2s"]);
+    let mut rig = Rig::with("{socket}", &["--drain-timeout", "5s"]);
     let mut client = opened(&rig, &[send(SWITCH), Step::Echo]);
     rig.program.signal("TERM");
     rig.program.wait_for_line("draining");
