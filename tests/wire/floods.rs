@@ -5,7 +5,6 @@ use crate::wire::frames::*;
 use crate::wire::rig::Rig;
 use crate::wire::script::{Step, gate, path, send};
 use std::io::ErrorKind;
-use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -98,6 +97,7 @@ fn data_frames_without_data_are_cut_or_come_to_nothing() {
     let target = path(&[Step::Body, send(OK)]);
     for (flags, payload) in [(0, &b""[..]), (0, b"x"), (PADDED, b"\0")] {
         under_attack(&rig, 1, |peer| {
+            give_up_soon(peer);
             peer.send(&[Frame::post(1, &target, &[])]);
             flood(peer, 1_000_000, |_| vec![Frame::new(DATA, flags, 1, payload)])
         });
@@ -139,6 +139,7 @@ fn frames_that_ask_for_nothing_end_the_connection() {
     // Fields without name and value.
     let empty = [&request("GET", "/", &[])[..], &[0, 0, 0].repeat(1_000)].concat();
     under_attack(&rig, 1, |peer| {
+        give_up_soon(peer);
         flood(peer, 20_000, |number| {
             vec![Frame::new(HEADERS, END_STREAM | END_HEADERS, 2 * number + 1, &empty)]
         })
@@ -302,7 +303,7 @@ fn under_attack(rig: &Rig, connections: u32, attack: impl Fn(&mut Peer) -> Fate 
         let attackers: Vec<_> = (0..connections)
             .map(|_| {
                 scope.spawn(|| {
-                    let mut peer = Peer::with_settings(attacker(rig), &[(INITIAL_WINDOW_SIZE, 0)]);
+                    let mut peer = Peer::with_settings(rig.program.connect(), &[(INITIAL_WINDOW_SIZE, 0)]);
                     let fate = attack(&mut peer);
                     (peer, fate)
                 })
@@ -323,14 +324,14 @@ fn under_attack(rig: &Rig, connections: u32, attack: impl Fn(&mut Peer) -> Fate 
     fate
 }
 
-/// A connection of one who reads nothing and gives up soon.
-fn attacker(rig: &Rig) -> TcpStream {
-    rig.program.connect()
+/// For floods that the proxy may endure, by reading no further.
+fn give_up_soon(peer: &Peer) {
+    peer.stream.set_write_timeout(Some(Duration::from_secs(1))).expect("a time limit above zero");
 }
 
-/// Sends frames until the proxy has had enough.
+/// Sends frames until the proxy has had enough. One that only reads no further is waited for as long as the writes of the
+/// peer may take.
 fn flood(peer: &mut Peer, count: u32, frames: impl Fn(u32) -> Vec<Frame>) -> Fate {
-    peer.stream.set_write_timeout(Some(Duration::from_secs(1))).expect("a time limit above zero");
     for start in (0..count).step_by(BATCH as usize) {
         let batch: Vec<Frame> = (start..count.min(start + BATCH)).flat_map(&frames).collect();
         match peer.try_send(&batch) {
