@@ -84,13 +84,23 @@ time.sleep(60)";
 
 #[test]
 fn a_crash_loop_of_workers_that_served_costs_no_processor_time_and_slows_down() {
-    let script = format!("{OWN} demo-worker --uds {{socket}} & sleep 0.3; echo out of luck; exit 1");
+    let folder = tempfile::tempdir().expect("a folder");
+    let go = folder.path().join("go");
+    let script = format!(
+        "{OWN} demo-worker --uds {{socket}} & until rm {} 2>/dev/null; do sleep 0.1; done; echo out of luck; exit 1",
+        go.display()
+    );
     let mut program = Program::start(&["run", "--workers", "1", "--", "sh", "-c", &script]);
-    let crash = "was=\"serving\" now=\"waiting\" why=exited with code 1..out of luck";
-    assert!(program.wait_for_line(crash).contains("again in 1 s"));
+    // However long it takes until it serves.
+    let crash = |program: &mut Program| {
+        program.wait_for_line("now=\"serving\"");
+        fs::write(&go, "").expect("ours");
+        program.wait_for_line("was=\"serving\" now=\"waiting\" why=exited with code 1..out of luck")
+    };
+    assert!(crash(&mut program).contains("again in 1 s"));
     let before = ticks(program.pid());
-    assert!(program.wait_for_line(crash).contains("again in 2 s"));
-    assert!(program.wait_for_line(crash).contains("again in 4 s"));
+    assert!(crash(&mut program).contains("again in 2 s"));
+    assert!(crash(&mut program).contains("again in 4 s"));
     let spent = ticks(program.pid()) - before;
     assert!(spent < 10, "{spent} hundredths of a second in 3 s");
 }
@@ -137,7 +147,7 @@ fn a_worker_that_floods_its_output_is_not_held_up_and_holds_up_nobody() {
     program.wait_for_line("now=\"serving\"");
     let began = Instant::now();
     assert_eq!(program.get("/").status, 200);
-    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     program.signal("TERM");
     assert_eq!(program.wait().code(), Some(0));
     assert!(program.rest_of_log().contains("no end of line"));
@@ -211,7 +221,9 @@ fn takes_out_the_first_worker_when(spoil: impl Fn(&Path, &Path)) {
 
 #[test]
 fn a_program_that_was_stopped_itself_blames_no_worker_for_it() {
-    let mut program = Program::start(&["demo", "--workers", "2"]);
+    // A worker that gets no processor for a moment, because the machine is busy, is not what this is about; a stop is longer.
+    let patient = ["--openapi", "off", "--probe-timeout", "2s"];
+    let mut program = Program::start(&[&["demo", "--workers", "2"], &patient[..]].concat());
     program.wait_for_line("now=\"serving\"");
     program.wait_for_line("now=\"serving\"");
     std::thread::scope(|scope| {
@@ -219,14 +231,14 @@ fn a_program_that_was_stopped_itself_blames_no_worker_for_it() {
             .map(|number| {
                 scope.spawn({
                     let program = &program;
-                    move || program.get(&format!("/slow?ms={}", 500 * number)).status
+                    move || program.get(&format!("/slow?ms={}", 3_000 + 500 * number)).status
                 })
             })
             .collect();
         until("requests are held", || {
             let status = program.status();
             let held = status["workers"].as_array()?.iter().filter_map(|worker| worker["in_flight"].as_u64());
-            (held.sum::<u64>() >= 4).then_some(())
+            (held.sum::<u64>() == 6).then_some(())
         });
         program.signal("STOP");
         pause(Duration::from_secs(3));
