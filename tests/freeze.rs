@@ -49,7 +49,9 @@ fn a_stopped_worker_is_killed_and_replaced_after_restart_after() {
 
 #[test]
 fn requests_that_only_wait_freeze_nobody() {
-    let mut program = Program::start(&["demo", "--workers", "2"]);
+    // A worker that answers no probe would be found frozen before the requests are answered; one that gets no processor for
+    // a moment is not what this is about.
+    let mut program = Program::start(&["demo", "--workers", "2", "--probe-timeout", "2s"]);
     program.wait_for_line("now=\"serving\"");
     thread::scope(|scope| {
         let waiting: Vec<_> = (0..10).map(|_| scope.spawn(|| program.get("/slow?ms=3000").status)).collect();
