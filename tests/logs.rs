@@ -322,7 +322,7 @@ impl Unheard {
     fn must_answer(&self) {
         let asked = Instant::now();
         assert_eq!(self.get("front", "/").map(|answer| answer.status), Some(200));
-        assert!(asked.elapsed() < Duration::from_secs(2), "a quick request took {:?}", asked.elapsed());
+        assert!(asked.elapsed() < Duration::from_secs(5), "a quick request took {:?}", asked.elapsed());
     }
 
     /// The sum of a family.
