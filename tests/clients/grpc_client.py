@@ -87,7 +87,8 @@ with tempfile.TemporaryDirectory() as folder:
             time.sleep(0.01)
 
     began = time.monotonic()
-    error = refused(lambda: unary("Sleep")(f"{PATIENCE} {folder}/late".encode(), timeout=0.3))
+    # Long enough for the call to arrive at the server.
+    error = refused(lambda: unary("Sleep")(f"{PATIENCE} {folder}/late".encode(), timeout=2))
     assert error.code() == grpc.StatusCode.DEADLINE_EXCEEDED, error
     assert time.monotonic() - began < PATIENCE / 2
     told("late")
