@@ -12,8 +12,6 @@ from dataclasses import dataclass
 
 PROXY, ADMIN = sys.argv[1:]
 RATE, KILLS, CONNECTIONS = int(os.environ.get("RATE", 200)), int(os.environ.get("KILLS", 200)), 32
-# How long the kernel may take to end a process, in seconds.
-DEATH = 0.1
 REQUEST = b"GET /slow?ms=20 HTTP/1.1\r\nHost: test\r\n\r\n"
 
 
@@ -30,6 +28,8 @@ class Kill:
     at: float
     held: int
     """Requests that the worker held just before, as the admin API tells."""
+    over: float = 0.0
+    """When its process had ended: the kernel takes its time."""
 
 
 def workers() -> list[dict]:
@@ -76,6 +76,15 @@ async def send(due: asyncio.Queue, stop: asyncio.Event) -> None:
         due.put_nowait(None)
 
 
+async def ended(process: int) -> None:
+    """Waits until a process has ended, of which this is a descriptor (pidfd_open(2))."""
+    over = asyncio.Event()
+    asyncio.get_running_loop().add_reader(process, over.set)
+    await over.wait()
+    asyncio.get_running_loop().remove_reader(process)
+    os.close(process)
+
+
 async def kill(stop: asyncio.Event) -> list[Kill]:
     kills: list[Kill] = []
     while len(kills) < KILLS:
@@ -83,8 +92,11 @@ async def kill(stop: asyncio.Event) -> list[Kill]:
         serving = [worker for worker in await asyncio.to_thread(workers) if worker["state"] == "serving"]
         if len(serving) >= 3:
             victim = serving[len(kills) % len(serving)]
+            process = os.pidfd_open(victim["pid"])
             kills.append(Kill(f"web.{victim['slot']}", time.monotonic(), victim["in_flight"]))
-            os.kill(victim["pid"], signal.SIGKILL)
+            signal.pidfd_send_signal(process, signal.SIGKILL)
+            await ended(process)
+            kills[-1].over = time.monotonic()
             await asyncio.sleep(0.2)
     await asyncio.sleep(1)
     stop.set()
@@ -120,7 +132,7 @@ async def main() -> int:
     stray = []
     for request in failed:
         # A lost request ends with its worker: at the last kill before its end. A worker may take one more in as it dies.
-        during = [n for n, kill in enumerate(kills) if request.scheduled - DEATH <= kill.at <= request.ended]
+        during = [n for n, kill in enumerate(kills) if request.scheduled <= kill.over and kill.at <= request.ended]
         if during and request.verdict == "502 lost":
             lost[during[-1]] += 1
         else:
