@@ -4,10 +4,13 @@ use crate::samples::{pool, running};
 use crate::{Admin, AdminAddress, BindError, Console, ConsoleOptions, Status, client};
 use policy::Phase;
 use prometheus::Registry;
+use socket2::{Domain, Socket, Type};
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 use supervisor::PoolStatus;
+use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -261,7 +264,7 @@ async fn a_port_in_use_is_named() {
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_sends_half_a_head_is_cut_off() {
-    let api = Api::start(vec![]);
+    let (_folder, api) = Api::nearby();
     let mut stream = api.address.connect().await.unwrap();
     stream.write_all(b"GET /livez HT").await.unwrap();
     let mut answer = Vec::new();
@@ -270,7 +273,7 @@ async fn a_client_that_sends_half_a_head_is_cut_off() {
 
 #[tokio::test(start_paused = true)]
 async fn clients_beyond_the_bound_wait_for_a_place() {
-    let api = Api::start(vec![]);
+    let (_folder, api) = Api::nearby();
     let mut idle = Vec::new();
     for _ in 0..64 {
         let mut stream = api.address.connect().await.unwrap();
@@ -282,9 +285,9 @@ async fn clients_beyond_the_bound_wait_for_a_place() {
     assert_eq!(api.get("/livez").await.status, 200);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn shutdown_does_not_wait_for_idle_connections() {
-    let mut api = Api::start(vec![]);
+    let (_folder, mut api) = Api::nearby();
     let mut idle = api.address.connect().await.unwrap();
     idle.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
     idle.read_u8().await.unwrap();
@@ -293,7 +296,10 @@ async fn shutdown_does_not_wait_for_idle_connections() {
 
 #[tokio::test]
 async fn the_client_says_what_is_wrong() {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Ours, so that nobody else listens there.
+    let silent = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    silent.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let free = silent.local_addr().unwrap().as_socket().unwrap();
     let nobody = client::fetch(&AdminAddress::Tcp(free)).await.unwrap_err().to_string();
     assert_eq!(
         nobody,
@@ -340,6 +346,14 @@ impl Api {
     fn start(pools: Vec<PoolStatus>) -> Self {
         let Ok(Admin::At(address)) = "127.0.0.1:0".parse() else { panic!("an address") };
         Self::at(&address, pools).unwrap()
+    }
+
+    /// On a unix socket, where what was sent has arrived: a clock that is paused goes on whenever nothing is to be done, and
+    /// bytes may be on their way between two TCP sockets then.
+    fn nearby() -> (TempDir, Self) {
+        let folder = tempfile::tempdir().unwrap();
+        let address = AdminAddress::Unix(folder.path().join("admin.sock"));
+        (folder, Self::at(&address, vec![]).unwrap())
     }
 
     fn at(address: &AdminAddress, pools: Vec<PoolStatus>) -> Result<Self, BindError> {
