@@ -19,7 +19,7 @@ fn curl_keeps_its_connection_uploads_in_chunks_and_downloads() {
 fn curl(site: &Site) {
     let client = |args: &[&str]| {
         let mut command = Command::new("curl");
-        command.args(["-sS", "--fail", "--max-time", "20"]).args(args).env("CURL_CA_BUNDLE", site.root());
+        command.args(["-sS", "--fail", "--max-time", "60"]).args(args).env("CURL_CA_BUNDLE", site.root());
         succeed(&mut command)
     };
     let url = |path: &str| format!("{}{path}", site.url);
@@ -76,7 +76,7 @@ fn curl_chooses_http_2_inside_tls_and_on_demand_without() {
         (&plain, "--http2-prior-knowledge", "2"),
     ] {
         let mut curl = Command::new("curl");
-        curl.args(["-sS", "--fail", "--max-time", "20", "-o", "/dev/null", "-w", "%{http_version}", option]);
+        curl.args(["-sS", "--fail", "--max-time", "60", "-o", "/dev/null", "-w", "%{http_version}", option]);
         curl.arg(format!("{}/openapi.json", site.url)).env("CURL_CA_BUNDLE", site.root());
         assert_eq!(succeed(&mut curl), version, "{option} {}", site.url);
     }

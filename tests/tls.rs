@@ -416,7 +416,7 @@ fn count(program: &Program, metric: &str) -> Option<u64> {
 
 /// Runs curl: its exit code, and what it printed.
 fn curl(args: &[&str]) -> (i32, String) {
-    let output = Command::new("curl").args(["-sS", "--max-time", "20"]).args(args).output();
+    let output = Command::new("curl").args(["-sS", "--max-time", "60"]).args(args).output();
     let output = output.expect("tests/run installs it");
     (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&output.stdout).into_owned())
 }

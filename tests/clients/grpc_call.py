@@ -10,10 +10,10 @@ request = b"2"
 with grpc.insecure_channel(address) as channel:
     try:
         if method == "Forever":
-            for _ in channel.unary_stream("/Test/Forever")(request, timeout=30, metadata=fields):
+            for _ in channel.unary_stream("/Test/Forever")(request, timeout=60, metadata=fields):
                 print("BEGUN", flush=True)
         else:
-            answer = channel.unary_unary(f"/Test/{method}")(request, timeout=30, metadata=fields)
+            answer = channel.unary_unary(f"/Test/{method}")(request, timeout=60, metadata=fields)
             print("OK", answer.decode())
     except grpc.RpcError as error:
         print(error.code().name, error.details())

@@ -10,7 +10,7 @@ import time
 import grpc
 
 address = sys.argv[1]
-PATIENCE = 20
+PATIENCE = 60
 
 
 def connect():

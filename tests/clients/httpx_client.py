@@ -8,7 +8,7 @@ import httpx
 CHUNKS = [b"%d" % (number % 10) * 65536 for number in range(64)]
 
 version = sys.argv[2]
-with httpx.Client(base_url=sys.argv[1], timeout=20, http1=version == "HTTP/1.1", http2=version == "HTTP/2") as client:
+with httpx.Client(base_url=sys.argv[1], timeout=60, http1=version == "HTTP/1.1", http2=version == "HTTP/2") as client:
     sockets = set()
     for _ in range(20):
         answer = client.get("/openapi.json")

@@ -93,7 +93,7 @@ impl Rig {
     pub(crate) fn curl(&self, path: &str, options: &[&str]) -> (i32, String) {
         let address = format!("http://{}{path}", self.program.address);
         let output = Command::new("curl")
-            .args(["--silent", "--show-error", "--path-as-is", "--max-time", "20"])
+            .args(["--silent", "--show-error", "--path-as-is", "--max-time", "60"])
             .args(options)
             .arg(&address)
             .output()
