@@ -97,6 +97,7 @@ impl<S: Read + Write> Client<S> {
                 Ok(count) => self.ahead.extend(&buffer[..count]),
                 Err(error) if error.kind() == ErrorKind::ConnectionReset => return End::Reset,
                 Err(error) if error.kind() == ErrorKind::UnexpectedEof => return End::Cut,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => panic!("the connection does not end: {error}; {}", self.seen()),
             }
         }
@@ -116,6 +117,8 @@ impl<S: Read + Write> Client<S> {
         match self.stream.read(&mut buffer) {
             Ok(0) => panic!("the connection ended before {wanted:?} came: {}", self.seen()),
             Ok(count) => self.ahead.extend(&buffer[..count]),
+            // Whoever stops this process for a moment ends a read that has a time limit (signal(7)).
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => panic!("no {wanted:?}: {error}; {}", self.seen()),
         }
     }
