@@ -92,6 +92,27 @@ impl<T> Arena<T> {
         }
     }
 
+    /// Moves the entry from one chain to its place in another that is in order: before those that `are_later`.
+    pub(crate) fn shift_in_order(
+        &mut self,
+        from: &mut Chain,
+        to: &mut Chain,
+        key: Key,
+        are_later: impl Fn(&T) -> bool,
+    ) {
+        if self.get(key).is_none() {
+            return;
+        }
+        self.unlink(from, key.index);
+        let is_later = |index: u32| self.entry(index).value.as_ref().is_some_and(&are_later);
+        // Mostly it comes before all others, or behind them.
+        let mut before = if to.front.is_some_and(is_later) { None } else { to.back };
+        while let Some(later) = before.filter(|index| is_later(*index)) {
+            before = self.entry(later).before;
+        }
+        self.insert(to, before, key.index);
+    }
+
     pub(crate) fn get(&self, key: Key) -> Option<&T> {
         let entry = self.entries.get(key.index as usize)?;
         if entry.generation == key.generation { entry.value.as_ref() } else { None }
@@ -134,6 +155,20 @@ impl<T> Arena<T> {
         entry.after = None;
         match chain.back.replace(index) {
             Some(back) => self.entry_mut(back).after = Some(index),
+            None => chain.front = Some(index),
+        }
+        chain.len += 1;
+    }
+
+    fn insert(&mut self, chain: &mut Chain, before: Option<u32>, index: u32) {
+        let after = before.map_or(chain.front, |before| self.entry(before).after);
+        let Some(next) = after else { return self.link(chain, index) };
+        let entry = self.entry_mut(index);
+        entry.before = before;
+        entry.after = after;
+        self.entry_mut(next).before = Some(index);
+        match before {
+            Some(before) => self.entry_mut(before).after = Some(index),
             None => chain.front = Some(index),
         }
         chain.len += 1;
@@ -205,5 +240,20 @@ mod tests {
         assert_eq!(arena.get(keys[1]), Some(&1));
         assert_eq!(values(&mut arena, &mut one), [0, 2]);
         assert_eq!(values(&mut arena, &mut two), [1]);
+    }
+
+    #[test]
+    fn an_entry_that_is_shifted_in_order_finds_its_place() {
+        for order in [[0, 1, 2, 3], [3, 2, 1, 0], [1, 3, 0, 2], [2, 0, 3, 1]] {
+            let (mut arena, mut one, mut two) = (Arena::new(), Chain::default(), Chain::default());
+            let keys: Vec<Key> = (0..4).map(|value| arena.push(&mut one, value)).collect();
+            for (length, value) in (1..).zip(order) {
+                arena.shift_in_order(&mut one, &mut two, keys[value], |other| *other > value as u32);
+                assert_eq!(two.len(), length);
+            }
+            assert_eq!(arena.back(&two).map(|(_, value)| *value), Some(3));
+            assert!(one.is_empty());
+            assert_eq!(values(&mut arena, &mut two), [0, 1, 2, 3], "{order:?}");
+        }
     }
 }

@@ -138,7 +138,9 @@ impl Queue {
             Place::Aside => return false,
         };
         let to = self.aside.entry(Kind::from(&waiting.request)).or_default();
-        self.arena.shift(from, to, ticket.key);
+        let since = waiting.since;
+        // The newest may have had its turn before it: its time is not up first.
+        self.arena.shift_in_order(from, to, ticket.key, |other| other.since > since);
         self.aside_len += 1;
         true
     }
@@ -212,3 +214,27 @@ impl Queue {
 
 /// Whoever waited longer has mostly given up on a quick answer.
 const LATE: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_steps_aside_behind_a_younger_one_is_turned_away_in_time_all_the_same() {
+        let config = QueueConfig { limit: 8, timeout: Duration::from_secs(10) };
+        let at = |seconds| Moment::default() + Duration::from_secs(seconds);
+        let mut queue = Queue::new(config);
+        let tickets =
+            [0, 1, 2].map(|second| queue.push(Request::from(RouteId(0)), at(second)).expect("room"));
+        // They wait for so long that the newest has its turn first.
+        for ticket in tickets.into_iter().rev() {
+            assert_eq!(queue.next(at(5)).map(|(next, _)| next), Some(ticket));
+            assert!(queue.set_aside(ticket));
+        }
+        assert_eq!(queue.first_aside().map(|(first, _)| first).collect::<Vec<_>>(), tickets[..1]);
+        for (ticket, end) in tickets.into_iter().zip([10, 11, 12]) {
+            assert_eq!((queue.deadline(), queue.pop_expired(at(end - 1))), (Some(at(end)), None));
+            assert_eq!(queue.pop_expired(at(end)), Some(ticket));
+        }
+    }
+}
