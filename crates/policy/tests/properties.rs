@@ -2,10 +2,10 @@
 
 use policy::{
     Action, Admission, Event, Exit, Fate, Isolation, LeaseId, MaxInFlight, Moment, Outcome, Phase, Pool,
-    PoolConfig, Replay, Request, RouteId, Signal, WorkerId,
+    PoolConfig, QueueConfig, Replay, Request, RouteId, Signal, WorkerId,
 };
 use proptest::prelude::*;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::{NonZeroU16, NonZeroU32};
 use std::time::Duration;
 
@@ -30,6 +30,8 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(10);
+
 const QUICKLY: Duration = Duration::from_millis(1);
 
 /// The shell's part, played by a model that checks what it is asked to do.
@@ -37,7 +39,8 @@ struct Shell {
     pool: Pool,
     now: Moment,
     leases: Vec<LeaseId>,
-    waiting: BTreeSet<String>,
+    /// Since when.
+    waiting: BTreeMap<String, Moment>,
     alive: BTreeSet<WorkerId>,
     cap: u32,
     isolation: Isolation,
@@ -65,17 +68,23 @@ impl Shell {
                             self.hold(lease);
                         }
                         Some(Admission::Queued(ticket)) => {
-                            self.waiting.insert(format!("{ticket:?}"));
+                            self.waiting.insert(format!("{ticket:?}"), self.now);
                         }
                         Some(Admission::Shed(_)) | None => {}
                     }
                 }
                 Action::Grant(ticket, lease) => {
-                    assert!(self.waiting.remove(&format!("{ticket:?}")), "granted twice, or out of nothing");
+                    assert!(
+                        self.waiting.remove(&format!("{ticket:?}")).is_some(),
+                        "granted twice, or out of nothing"
+                    );
                     self.hold(lease);
                 }
                 Action::Reject(ticket, _) => {
-                    assert!(self.waiting.remove(&format!("{ticket:?}")), "rejected twice, or out of nothing");
+                    assert!(
+                        self.waiting.remove(&format!("{ticket:?}")).is_some(),
+                        "rejected twice, or out of nothing"
+                    );
                 }
                 Action::Signal(_, Signal::Terminate)
                 | Action::Probe(_)
@@ -122,7 +131,7 @@ impl Shell {
                         self.hold(lease);
                     }
                     Admission::Queued(ticket) => {
-                        self.waiting.insert(format!("{ticket:?}"));
+                        self.waiting.insert(format!("{ticket:?}"), self.now);
                     }
                     Admission::Shed(_) => {}
                 }
@@ -160,14 +169,23 @@ impl Shell {
 
     fn pass(&mut self, time: Duration) {
         let end = self.now + time;
+        let mut at_once = 0;
         while let Some(due) = self.pool.poll_timeout().filter(|due| *due <= end) {
+            // What one worker comes to may be a reason for the next to come to it at once.
+            at_once = if due > self.now { 0 } else { at_once + 1 };
+            assert!(at_once <= self.pool.workers().count(), "the shell would spin");
             self.now = self.now.max(due);
             self.pool.handle_timeout(self.now);
             self.carry_out();
-            let next = self.pool.poll_timeout();
-            assert!(next.is_none_or(|next| next > self.now), "the shell would spin");
+            self.check_queue();
         }
         self.now = end;
+        self.check_queue();
+    }
+
+    fn check_queue(&self) {
+        let is_in_time = |since: &Moment| self.now < *since + QUEUE_TIMEOUT;
+        assert!(self.waiting.values().all(is_in_time), "somebody waits for too long");
     }
 }
 
@@ -181,7 +199,7 @@ proptest! {
     ) {
         let mut config = PoolConfig::new(NonZeroU16::new(workers).expect("from 1"));
         config.max_in_flight = MaxInFlight::Fixed(NonZeroU32::new(cap).expect("from 1"));
-        config.queue.limit = 8;
+        config.queue = QueueConfig { limit: 8, timeout: QUEUE_TIMEOUT };
         config.isolation = isolation;
         config.start.attempts = 0;
         config.start.ramp = Duration::ZERO;
@@ -190,7 +208,7 @@ proptest! {
             pool,
             now: Moment::default(),
             leases: Vec::new(),
-            waiting: BTreeSet::new(),
+            waiting: BTreeMap::new(),
             alive: BTreeSet::new(),
             cap,
             isolation,
