@@ -60,7 +60,7 @@ impl Rig {
         let app = format!("{TESTS}/apps/frames_app.py");
         let command = ["--", &python, &app, "{socket}", &ledger, &streams.to_string()];
         // Each thread has connections of its own.
-        let quiet = ["run", "--workers", "1", "--threads", "1", "--openapi", "off"];
+        let quiet = ["run", "--workers", "1", "--threads", "1", "--openapi", "off", "--probe-timeout", "20s"];
         let http2 = ["--protocol", "h2c", "--http2", "on"];
         let mut program = Program::start(&[&quiet[..], &http2, flags, &command].concat());
         program.wait_for_line("now=\"serving\"");

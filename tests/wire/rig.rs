@@ -34,9 +34,10 @@ impl Rig {
         let own = own.to_string_lossy();
         let address = format!("{}={address}", worker::ADDRESS);
         let command = ["env", &address, &own, worker::ENTRY, "--exact", "--ignored", "--nocapture"];
-        // The worker is a script: it is asked nothing but what a test asks it.
-        let quiet = ["run", "--workers", "1", "--openapi", "off"];
-        let words = [&quiet, flags, &["--"], &command].concat();
+        // The worker is a script: it is asked nothing but what a test asks it. And it never is frozen, but on a busy machine
+        // it may look so for a moment: another would be started then, with a ledger of its own.
+        let quiet = ["run", "--workers", "1", "--openapi", "off", "--probe-timeout", "20s"];
+        let words = [&quiet[..], flags, &["--"], &command].concat();
         let mut program = Program::start(&words);
         program.wait_for_line("now=\"serving\"");
         let worker = program.status()["workers"][0]["address"].as_str().expect("it serves").to_owned();
