@@ -10,11 +10,14 @@ const TESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests");
 
 #[test]
 fn calls_of_every_kind_pass_without_tls_and_inside_it() {
-    let plain = serve(&["--workers", "2", "--http2", "on"], &[]);
+    // A route that seems to have frozen a worker, on a busy machine, would be refused.
+    let flags = ["--workers", "2", "--probe-timeout", "20s"];
+    let plain = serve(&[&flags[..], &["--http2", "on"]].concat(), &[]);
     succeed(client("grpc_client.py", &plain));
     let authority = Authority::new();
     let files = authority.server("server", &["127.0.0.1"]);
-    let safe = serve(&["--workers", "2", "--tls-cert", &files.chain, "--tls-key", &files.key], &[]);
+    let tls = ["--tls-cert", &files.chain, "--tls-key", &files.key];
+    let safe = serve(&[&flags, &tls[..]].concat(), &[]);
     succeed(client("grpc_client.py", &safe).arg(authority.root()));
 }
 

@@ -80,9 +80,10 @@ assert refused(lambda: unary("Nothing")(b"", timeout=PATIENCE)).code() == grpc.S
 # Deadlines and cancellations arrive at the server.
 with tempfile.TemporaryDirectory() as folder:
 
-    def told(name):
+    def told(name, call=None):
         end = time.monotonic() + PATIENCE
         while not os.path.exists(f"{folder}/{name}"):
+            assert not (call and call.done()), call
             assert time.monotonic() < end, f"the server was not told: {name}"
             time.sleep(0.01)
 
@@ -93,7 +94,7 @@ with tempfile.TemporaryDirectory() as folder:
     assert time.monotonic() - began < PATIENCE / 2
     told("late")
     call = unary("Sleep").future(f"{PATIENCE} {folder}/cancelled {folder}/began".encode(), timeout=PATIENCE)
-    told("began")
+    told("began", call)
     call.cancel()
     told("cancelled")
 
