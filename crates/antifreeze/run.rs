@@ -73,6 +73,7 @@ fn serve(
     runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate()).context("cannot wait for signals")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for signals")?;
+        let mut reopen = signal(SignalKind::user_defined1()).context("cannot wait for signals")?;
         let mut supervisors = Vec::new();
         let mut apps = Vec::new();
         for pool in &pools {
@@ -121,7 +122,6 @@ fn serve(
             tracing::info!(target: START, "listening on {listener}");
         }
         when_it_listens(running.listeners());
-        let mut reopen = signal(SignalKind::user_defined1()).context("cannot wait for signals")?;
         let reopening = async {
             while reopen.recv().await.is_some() {
                 log.reopen();
