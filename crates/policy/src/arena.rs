@@ -1,19 +1,22 @@
 //! Entries that several lists share: constant-time insertion, removal from anywhere, and keys that expire.
 //!
 //! Requests leave in any order (clients hang up, workers answer out of turn) while the questions asked are "which is
-//! the oldest", "which is the newest". So entries live in one vector, linked into a [`Chain`] each; a key names
-//! its entry's generation, so that a key whose entry is gone finds nothing instead of a stranger.
+//! the oldest", "which is the newest". So entries live in [`Pages`], linked into a [`Chain`] each; a key names the entry's
+//! place and, by a number that is never used again, the entry itself, so that a key whose entry is gone finds nothing
+//! instead of a stranger.
+
+use crate::pages::Pages;
 
 /// The name of an entry, for as long as the entry lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
     index: u32,
-    generation: u32,
+    number: u64,
 }
 
 impl Key {
-    pub(crate) fn index(self) -> usize {
-        self.index as usize
+    pub(crate) fn index(self) -> u32 {
+        self.index
     }
 }
 
@@ -38,50 +41,43 @@ impl Chain {
 /// The entries. An entry is in exactly one chain from its insertion to its removal; the caller knows which.
 #[derive(Clone, Debug)]
 pub(crate) struct Arena<T> {
-    entries: Vec<Entry<T>>,
-    free: Option<u32>,
+    entries: Pages<Entry<T>>,
+    /// How many there were so far.
+    count: u64,
 }
 
 #[derive(Clone, Debug)]
 struct Entry<T> {
-    generation: u32,
+    number: u64,
     before: Option<u32>,
-    /// In a free entry: the next free one.
     after: Option<u32>,
-    value: Option<T>,
+    value: T,
 }
 
 impl<T> Arena<T> {
     pub(crate) fn new() -> Self {
-        Self { entries: Vec::new(), free: None }
+        Self { entries: Pages::new(), count: 0 }
     }
 
     /// Adds `value` as the newest of `chain`.
+    #[inline]
     pub(crate) fn push(&mut self, chain: &mut Chain, value: T) -> Key {
-        let index = match self.free {
-            Some(index) => {
-                self.free = self.entry(index).after;
-                index
-            }
-            None => {
-                self.entries.push(Entry { generation: 0, before: None, after: None, value: None });
-                u32::try_from(self.entries.len() - 1).expect("fewer requests than 2^32 fit in memory")
-            }
-        };
-        self.entry_mut(index).value = Some(value);
-        self.link(chain, index);
-        Key { index, generation: self.entry(index).generation }
+        self.count += 1;
+        let number = self.count;
+        let index = self.entries.add(Entry { number, before: chain.back, after: None, value });
+        self.append(chain, index);
+        Key { index, number }
     }
 
-    /// Takes the entry out of `chain`, which must be the one it is in. Nothing if it is gone.
-    pub(crate) fn remove(&mut self, chain: &mut Chain, key: Key) -> Option<T> {
-        self.get(key)?;
-        self.unlink(chain, key.index);
-        let free = self.free.replace(key.index);
-        let entry = self.entry_mut(key.index);
-        entry.generation = entry.generation.wrapping_add(1);
-        entry.after = free;
-        entry.value.take()
+    /// Takes the entry out of `chain`, which must be the one it is in. Whether it was still there.
+    #[inline]
+    pub(crate) fn remove(&mut self, chain: &mut Chain, key: Key) -> bool {
+        let is_there = self.get(key).is_some();
+        if is_there {
+            self.unlink(chain, key.index);
+            self.entries.clear(key.index);
+        }
+        is_there
     }
 
     /// Moves the entry from one chain to the end of another.
@@ -104,7 +100,7 @@ impl<T> Arena<T> {
             return;
         }
         self.unlink(from, key.index);
-        let is_later = |index: u32| self.entry(index).value.as_ref().is_some_and(&are_later);
+        let is_later = |index: u32| are_later(&self.entry(index).value);
         // Mostly it comes before all others, or behind them.
         let mut before = if to.front.is_some_and(is_later) { None } else { to.back };
         while let Some(later) = before.filter(|index| is_later(*index)) {
@@ -114,13 +110,13 @@ impl<T> Arena<T> {
     }
 
     pub(crate) fn get(&self, key: Key) -> Option<&T> {
-        let entry = self.entries.get(key.index as usize)?;
-        if entry.generation == key.generation { entry.value.as_ref() } else { None }
+        let entry = self.entries.get(key.index)?;
+        (entry.number == key.number).then_some(&entry.value)
     }
 
     pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
-        let entry = self.entries.get_mut(key.index as usize)?;
-        if entry.generation == key.generation { entry.value.as_mut() } else { None }
+        let entry = self.entries.get_mut(key.index)?;
+        (entry.number == key.number).then_some(&mut entry.value)
     }
 
     /// The entries of `chain`, oldest first.
@@ -146,13 +142,19 @@ impl<T> Arena<T> {
     fn at(&self, place: Option<u32>) -> Option<(Key, &T)> {
         let index = place?;
         let entry = self.entry(index);
-        Some((Key { index, generation: entry.generation }, entry.value.as_ref()?))
+        Some((Key { index, number: entry.number }, &entry.value))
     }
 
     fn link(&mut self, chain: &mut Chain, index: u32) {
         let entry = self.entry_mut(index);
         entry.before = chain.back;
         entry.after = None;
+        self.append(chain, index);
+    }
+
+    /// Of an entry that knows already which is before it.
+    #[inline]
+    fn append(&mut self, chain: &mut Chain, index: u32) {
         match chain.back.replace(index) {
             Some(back) => self.entry_mut(back).after = Some(index),
             None => chain.front = Some(index),
@@ -174,8 +176,9 @@ impl<T> Arena<T> {
         chain.len += 1;
     }
 
+    #[inline]
     fn unlink(&mut self, chain: &mut Chain, index: u32) {
-        let (before, after) = (self.entry(index).before, self.entry(index).after);
+        let Entry { before, after, .. } = *self.entry(index);
         match before {
             Some(before) => self.entry_mut(before).after = after,
             None => chain.front = after,
@@ -188,11 +191,11 @@ impl<T> Arena<T> {
     }
 
     fn entry(&self, index: u32) -> &Entry<T> {
-        &self.entries[index as usize]
+        self.entries.get(index).expect("chains lead to entries")
     }
 
     fn entry_mut(&mut self, index: u32) -> &mut Entry<T> {
-        &mut self.entries[index as usize]
+        self.entries.get_mut(index).expect("chains lead to entries")
     }
 }
 
@@ -202,8 +205,9 @@ mod tests {
 
     fn values(arena: &mut Arena<u32>, chain: &mut Chain) -> Vec<u32> {
         let mut all = Vec::new();
-        while let Some((key, _)) = arena.front(chain) {
-            all.extend(arena.remove(chain, key));
+        while let Some((key, value)) = arena.front(chain) {
+            all.push(*value);
+            arena.remove(chain, key);
         }
         all
     }
@@ -213,7 +217,7 @@ mod tests {
         let (mut arena, mut chain) = (Arena::new(), Chain::default());
         let keys: Vec<Key> = (0..6).map(|value| arena.push(&mut chain, value)).collect();
         for gone in [0, 3, 5] {
-            assert_eq!(arena.remove(&mut chain, keys[gone]), Some(gone as u32));
+            assert!(arena.remove(&mut chain, keys[gone]));
         }
         assert_eq!(arena.back(&chain).map(|(_, value)| *value), Some(4));
         assert_eq!(values(&mut arena, &mut chain), [1, 2, 4]);
@@ -227,9 +231,25 @@ mod tests {
         arena.remove(&mut chain, old);
         let new = arena.push(&mut chain, 2);
         assert_eq!(arena.get(old), None);
-        assert_eq!(arena.remove(&mut chain, old), None);
+        assert!(!arena.remove(&mut chain, old));
         assert_eq!(arena.get(new), Some(&2));
         assert_eq!(chain.len(), 1);
+    }
+
+    #[test]
+    fn an_old_key_finds_nothing_after_a_burst_was_given_back_either() {
+        let (mut arena, mut chain) = (Arena::new(), Chain::default());
+        let mut old = Vec::new();
+        for _ in 0..3 {
+            let burst: Vec<Key> = (0..1_000).map(|value| arena.push(&mut chain, value)).collect();
+            assert!(burst.iter().all(|key| arena.get(*key).is_some()));
+            assert!(old.iter().all(|key| arena.get(*key).is_none() && arena.get_mut(*key).is_none()));
+            for key in &burst {
+                arena.remove(&mut chain, *key);
+            }
+            old.extend(burst);
+            assert!(old.iter().all(|key| !arena.remove(&mut chain, *key)));
+        }
     }
 
     #[test]

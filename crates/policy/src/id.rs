@@ -61,13 +61,6 @@ pub struct LeaseId {
     pub(crate) key: crate::arena::Key,
 }
 
-impl LeaseId {
-    /// A small number that no other lease has at the same time: an index for whoever keeps something beside it.
-    pub fn place(self) -> usize {
-        self.key.index()
-    }
-}
-
 /// A request's place in the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TicketId {

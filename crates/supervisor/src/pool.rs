@@ -8,8 +8,8 @@ use crate::{
     WorkerStatus,
 };
 use policy::{
-    Action, Admission, Event, LeaseId, Moment, Outcome, Refusal, Request, RestartReason, RouteView, Shed,
-    Slot, TicketId, WorkerId,
+    Action, Admission, Event, LeaseId, LeaseMap, Moment, Outcome, Refusal, Request, RestartReason, RouteView,
+    Shed, Slot, TicketId, WorkerId,
 };
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::future::poll_fn;
@@ -148,8 +148,8 @@ struct State {
     /// What the core was told last: threads look at the clock before they have the lock, and its time does not go back.
     now: Moment,
     waiting: HashMap<TicketId, Waiter>,
-    /// The tasks of the requests at workers, by the place of their leases.
-    wakers: Vec<Option<(LeaseId, Waker)>>,
+    /// The tasks of the requests at workers.
+    wakers: LeaseMap<Waker>,
     /// Requests that are to be sent to another worker, and have not asked for one yet.
     due: HashSet<LeaseId>,
     processes: Vec<Option<Process>>,
@@ -214,7 +214,7 @@ impl Shared {
                 core,
                 now: Moment::default(),
                 waiting: HashMap::new(),
-                wakers: Vec::new(),
+                wakers: LeaseMap::new(),
                 due: HashSet::new(),
                 processes: vec![None; slots],
                 actions,
@@ -387,7 +387,7 @@ impl Shared {
             match action {
                 Action::Grant(ticket, id) => {
                     if let Some(waiter) = state.waiting.remove(&ticket) {
-                        state.remember(id, waiter.task);
+                        state.wakers.insert(id, waiter.task);
                         verdicts.push((waiter.granted, Ok(Lease::new(Arc::clone(shared), id))));
                     }
                 }
@@ -396,7 +396,7 @@ impl Shared {
                         .extend(state.waiting.remove(&ticket).map(|waiter| (waiter.granted, Err(refusal))));
                 }
                 Action::Rescue(id) => {
-                    if let Some(task) = state.task(id) {
+                    if let Some(task) = state.wakers.get(id).cloned() {
                         self.verdicts[id.worker.slot.index()].fetch_add(1, Ordering::Relaxed);
                         state.due.insert(id);
                         rescued.push(task);
@@ -448,7 +448,7 @@ impl State {
     fn admitted(&mut self, admission: Admission, shared: Arc<Shared>, task: Waker) -> Admitted {
         match admission {
             Admission::Assigned(id) => {
-                self.remember(id, task);
+                self.wakers.insert(id, task);
                 Admitted::Now(Lease::new(shared, id))
             }
             Admission::Queued(ticket) => {
@@ -460,25 +460,10 @@ impl State {
         }
     }
 
-    fn remember(&mut self, lease: LeaseId, task: Waker) {
-        let place = lease.place();
-        if self.wakers.len() <= place {
-            self.wakers.resize_with(place + 1, || None);
-        }
-        self.wakers[place] = Some((lease, task));
-    }
-
-    fn task(&self, lease: LeaseId) -> Option<Waker> {
-        let (owner, task) = self.wakers.get(lease.place())?.as_ref()?;
-        (*owner == lease).then(|| task.clone())
-    }
-
     fn forget(&mut self, lease: LeaseId) -> Option<Waker> {
         if !self.due.is_empty() {
             self.due.remove(&lease);
         }
-        // Where a worker died, its leases' places may be others' by now.
-        let place = self.wakers.get_mut(lease.place())?;
-        place.take_if(|(owner, _)| *owner == lease).map(|(_, task)| task)
+        self.wakers.remove(lease)
     }
 }
