@@ -52,7 +52,8 @@ pub(crate) async fn follow(backend: Arc<Backend>) {
             serving = serving_workers(&backend);
         }
         asked = serving;
-        match fetch(&backend, target).await {
+        // On the heap while it lasts: what is spawned once and stays is small.
+        match Box::pin(fetch(&backend, target)).await {
             Ok(templates) => {
                 let routes = templates.declared();
                 table.describe(templates);
