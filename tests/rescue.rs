@@ -125,7 +125,7 @@ const BLOCKS: usize = 999_999;
 /// What takes longer waited for a thaw: nothing else takes as long, and no freeze here is as short.
 const THAW: Duration = Duration::from_secs(7);
 
-/// A worker that a busy machine gave no processor for half a second is none that this is about.
+/// A worker that a busy machine gave no processor for a second is none that this is about.
 const PATIENT: [&str; 2] = ["--probe-timeout", "1s"];
 
 /// How many clients ask at once.

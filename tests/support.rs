@@ -12,6 +12,9 @@ use std::time::{Duration, Instant};
 /// No condition takes longer than this on a machine that works.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long a drain lasts at most, by default.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// A running antifreeze.
 pub(crate) struct Program {
     child: Child,
@@ -30,7 +33,7 @@ pub(crate) struct Answer {
     pub(crate) body: String,
 }
 
-/// A request to the demo that lasts until the test lets it end, however long that takes.
+/// A request to the demo that lasts until the test lets it end.
 pub(crate) struct Held(TcpStream);
 
 impl Program {
@@ -143,12 +146,17 @@ impl Program {
         Answer::parse(&String::from_utf8_lossy(&text))
     }
 
-    /// Begins an upload of two bytes, and sends one of them.
+    /// Begins an upload, and sends all but its last byte: so many that it may stand still for longer than any test goes on, and
+    /// still comes faster, on average, than bodies must.
     pub(crate) fn hold(&self, host: &str) -> Held {
+        const SENT: usize = 60_000;
         let mut stream = self.connect();
-        let head =
-            format!("POST /count HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: 2\r\n\r\n");
-        stream.write_all(format!("{head}a").as_bytes()).expect("the program reads");
+        let length = SENT + 1;
+        let head = format!(
+            "POST /count HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).expect("the program reads");
+        stream.write_all(&[b'a'; SENT]).expect("the program reads");
         Held(stream)
     }
 
@@ -162,8 +170,12 @@ impl Program {
         signal_process(self.child.id(), signal);
     }
 
+    /// Waits until it ends, in order or otherwise: one that ends because the time of its drain is up ends well, too.
     pub(crate) fn wait(&mut self) -> ExitStatus {
-        until("the program ends", || self.child.try_wait().expect("it is our child"))
+        let began = Instant::now();
+        let status = until("the program ends", || self.child.try_wait().expect("it is our child"));
+        assert!(began.elapsed() < DRAIN_TIMEOUT, "it did not end before its drain ran out of time");
+        status
     }
 
     /// Processes that carry this program's mark in their environment: workers and what they started.
@@ -187,7 +199,7 @@ impl Drop for Program {
 }
 
 impl Held {
-    /// Sends the other byte.
+    /// Sends the last byte.
     pub(crate) fn answer(mut self) -> Answer {
         self.0.write_all(b"b").expect("the program reads");
         let mut text = String::new();

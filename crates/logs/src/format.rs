@@ -90,7 +90,7 @@ pub(crate) fn push_micros(out: &mut Vec<u8>, micros: u32) {
     out.extend_from_slice(&digits.as_bytes()[1..]);
 }
 
-/// Adds an address. Those of IPv4 without the standard formatter, which takes ten times as long.
+/// Adds an address. Those of IPv4 without the standard formatter, which takes several times as long.
 pub fn push_address(out: &mut Vec<u8>, address: IpAddr) {
     match address {
         IpAddr::V4(address) => {

@@ -139,7 +139,7 @@ impl Queue {
         };
         let to = self.aside.entry(Kind::from(&waiting.request)).or_default();
         let since = waiting.since;
-        // The newest may have had its turn before it: its time is not up first.
+        // A younger one may have had its turn first. Its time is up later all the same.
         self.arena.shift_in_order(from, to, ticket.key, |other| other.since > since);
         self.aside_len += 1;
         true

@@ -104,10 +104,10 @@ pub(crate) fn prepare(
         is_hop_by_hop(name) || name == "proxy" || !origin.keeps(name) || is_alias(name, headers)
     });
     let trailers = unwanted.contains(&TE) && has_token(headers, &TE, "trailers");
-    let names_fields = unwanted.contains(&CONNECTION) && names_fields(headers);
+    let has_options = unwanted.contains(&CONNECTION) && names_options(headers);
     let upgrade = match handshake {
         Some(handshake) => Some(Upgrade::WebSocket(handshake)),
-        None if names_fields && http_1_1 && has_token(headers, &CONNECTION, "upgrade") => {
+        None if has_options && http_1_1 && has_token(headers, &CONNECTION, "upgrade") => {
             protocols(headers).map(Upgrade::Named)
         }
         None => None,
@@ -118,7 +118,7 @@ pub(crate) fn prepare(
     if expects_continue && http_1_0 {
         headers.remove(EXPECT);
     }
-    if names_fields {
+    if has_options {
         drop_named_by_connection(headers);
     }
     let mut lists = origin.lists(headers);
@@ -175,14 +175,14 @@ pub(crate) fn authority(parts: &mut Parts) -> Result<Option<HeaderValue>, Error>
 /// Drops what concerns one connection: the well-known fields, and those that `Connection` names.
 pub(crate) fn strip(headers: &mut HeaderMap) {
     let unwanted = find(headers, is_hop_by_hop);
-    if unwanted.contains(&CONNECTION) && names_fields(headers) {
+    if unwanted.contains(&CONNECTION) && names_options(headers) {
         drop_named_by_connection(headers);
     }
     drop_all(headers, &unwanted);
 }
 
 /// Whether `Connection` says more than how long the connection lasts, which is all that most senders say by it.
-fn names_fields(headers: &HeaderMap) -> bool {
+fn names_options(headers: &HeaderMap) -> bool {
     let lasting =
         |said: &[u8]| said.eq_ignore_ascii_case(b"close") || said.eq_ignore_ascii_case(b"keep-alive");
     !headers.get_all(CONNECTION).iter().all(|line| lasting(line.as_bytes()))

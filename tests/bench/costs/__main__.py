@@ -67,12 +67,19 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--case", type=choices([case.name for case in CASES]), default=["get"], metavar="NAME,..", help="these cases, or 'all' (default get)")
     parser.add_argument("--only", type=choices(NAMES), default=USUAL, metavar="PROXY,..", help=f"of {', '.join(NAMES)}; or 'all' (default {','.join(USUAL)})")
-    parser.add_argument("--beside", type=pathlib.Path, metavar="FILE", help="another build of antifreeze, with workers of its own: before and after in one run")
+    parser.add_argument("--beside", type=existing, metavar="FILE", help="another build of antifreeze, with workers of its own: before and after in one run")
     parser.add_argument("--rounds", type=int, default=7, help="default 7")
     parser.add_argument("--seconds", type=int, default=3, help="of each round (default 3)")
     parser.add_argument("--json", type=pathlib.Path, default=ROOT / "target" / "hotpath.json", help="where results are kept, case by case (default target/hotpath.json)")
     parser.add_argument("--svg", type=pathlib.Path, help="draws the picture of all that is kept")
     return parser.parse_args()
+
+
+def existing(text: str) -> pathlib.Path:
+    file = pathlib.Path(text).resolve()
+    if not file.is_file():
+        raise argparse.ArgumentTypeError(f"there is no file {file} (paths begin at the project's folder)")
+    return file
 
 
 main()

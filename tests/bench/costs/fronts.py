@@ -133,11 +133,16 @@ def answers(port: int, tls: pathlib.Path | None) -> bool:
 
 
 def until(what: str, is_so, process: subprocess.Popen[bytes], log: pathlib.Path) -> None:
+    """Ends the process if it does not come to that, or nobody waits for it any more."""
     deadline = time.monotonic() + STARTING
-    while not is_so():
-        if process.poll() is not None or time.monotonic() > deadline:
-            raise SystemExit(f"waited in vain until {what}:\n{log.read_text(errors='replace')[-2000:]}")
-        time.sleep(0.05)
+    try:
+        while not is_so():
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise SystemExit(f"waited in vain until {what}:\n{log.read_text(errors='replace')[-2000:]}")
+            time.sleep(0.05)
+    except BaseException:
+        process.terminate()
+        raise
 
 
 def versions(names: list[str]) -> dict[str, str]:
