@@ -139,6 +139,8 @@ pub(crate) fn request(method: &str, path: &str, fields: &[(&str, &str)]) -> Vec<
 /// The client.
 pub(crate) struct Peer {
     pub(crate) stream: TcpStream,
+    /// What became of other streams while the verdict on one was waited for.
+    passed: Vec<Frame>,
 }
 
 impl Peer {
@@ -156,9 +158,14 @@ impl Peer {
             payload.extend(name.to_be_bytes());
             payload.extend(value.to_be_bytes());
         }
-        let mut peer = Self { stream };
+        let mut peer = Self::silent(stream);
         peer.write(PREFACE).write(Frame::new(SETTINGS, 0, 0, payload).bytes());
         peer
+    }
+
+    /// One that has said nothing yet.
+    pub(crate) fn silent(stream: TcpStream) -> Self {
+        Self { stream, passed: Vec::new() }
     }
 
     pub(crate) fn send(&mut self, frames: &[Frame]) -> &mut Self {
@@ -195,14 +202,23 @@ impl Peer {
         found.unwrap_or_else(|| panic!("the connection ended before a frame of kind {kind}"))
     }
 
-    /// The next frame that says what becomes of this stream: HEADERS or RST_STREAM, or the GOAWAY of an error.
+    /// The next frame that says what becomes of this stream: HEADERS or RST_STREAM, or the GOAWAY of an error. Streams may be
+    /// asked about in any order.
     pub(crate) fn verdict(&mut self, stream: u32) -> Frame {
-        let found = std::iter::from_fn(|| self.next()).find(|frame| match frame.kind {
-            HEADERS | RST_STREAM => frame.stream == stream,
-            GOAWAY => frame.code() != NO_ERROR,
-            _ => false,
-        });
-        found.unwrap_or_else(|| panic!("the connection ended before an answer to {stream}"))
+        if let Some(place) = self.passed.iter().position(|frame| frame.stream == stream) {
+            return self.passed.remove(place);
+        }
+        loop {
+            let Some(frame) = self.next() else {
+                panic!("the connection ended before an answer to {stream}")
+            };
+            match frame.kind {
+                HEADERS | RST_STREAM if frame.stream == stream => return frame,
+                HEADERS | RST_STREAM => self.passed.push(frame),
+                GOAWAY if frame.code() != NO_ERROR => return frame,
+                _ => {}
+            }
+        }
     }
 
     /// Waits until the proxy has seen all that was sent.

@@ -243,7 +243,7 @@ fn faults_of_frames_end_the_connection_by_the_code_that_they_have() {
         assert_eq!(peer.rest(), [], "{frames:?}");
     }
     // A client that does not begin with its settings (section 3.4).
-    let mut early = Peer { stream: rig.program.connect() };
+    let mut early = Peer::silent(rig.program.connect());
     early.stream.write_all(&[PREFACE, &Frame::new(PING, 0, 0, [0; 8]).bytes()].concat()).expect("it reads");
     assert_eq!(early.wait(GOAWAY).code(), PROTOCOL_ERROR);
     rig.until_idle();

@@ -50,7 +50,8 @@ impl Rig {
 
     /// Opens a gate that a script waits for.
     pub(crate) fn open(&self, gate: &str) {
-        self.order(&format!("open:{gate}"));
+        // Where what waits there is the last thing that is done, the worker may end before it has answered.
+        let _ = self.talk(&format!("open:{gate}"));
     }
 
     /// What the worker's next connection meets before a byte of it is read.
@@ -104,6 +105,10 @@ impl Rig {
     }
 
     fn order(&self, order: &str) -> String {
+        self.talk(order).expect("the worker answers")
+    }
+
+    fn talk(&self, order: &str) -> Option<String> {
         match self.worker.strip_prefix("unix:") {
             Some(path) => talk(UnixStream::connect(path).expect("the worker listens"), order),
             None => talk(TcpStream::connect(&self.worker).expect("the worker listens"), order),
@@ -112,10 +117,10 @@ impl Rig {
 }
 
 /// Asks the worker itself, on a connection that its ledger does not show.
-fn talk(mut stream: impl Read + Write, order: &str) -> String {
-    stream.write_all(format!("CONTROL {order} HTTP/1.1\r\n\r\n").as_bytes()).expect("the worker reads");
-    stream.write_all(b"CONTROL close HTTP/1.1\r\n\r\n").expect("the worker reads");
+fn talk(mut stream: impl Read + Write, order: &str) -> Option<String> {
+    let orders = format!("CONTROL {order} HTTP/1.1\r\n\r\nCONTROL close HTTP/1.1\r\n\r\n");
+    stream.write_all(orders.as_bytes()).ok()?;
     let mut text = String::new();
-    stream.read_to_string(&mut text).expect("the worker answers");
-    text.split_once("\r\n\r\n").expect("a head and a body").1.to_owned()
+    stream.read_to_string(&mut text).ok()?;
+    Some(text.split_once("\r\n\r\n")?.1.to_owned())
 }
