@@ -84,7 +84,7 @@ impl<T> Arena<T> {
     pub(crate) fn shift(&mut self, from: &mut Chain, to: &mut Chain, key: Key) {
         if self.get(key).is_some() {
             self.unlink(from, key.index);
-            self.link(to, key.index);
+            self.insert(to, to.back, key.index);
         }
     }
 
@@ -145,13 +145,6 @@ impl<T> Arena<T> {
         Some((Key { index, number: entry.number }, &entry.value))
     }
 
-    fn link(&mut self, chain: &mut Chain, index: u32) {
-        let entry = self.entry_mut(index);
-        entry.before = chain.back;
-        entry.after = None;
-        self.append(chain, index);
-    }
-
     /// Of an entry that knows already which is before it.
     #[inline]
     fn append(&mut self, chain: &mut Chain, index: u32) {
@@ -162,16 +155,19 @@ impl<T> Arena<T> {
         chain.len += 1;
     }
 
+    /// Behind this one of the chain, or before all.
     fn insert(&mut self, chain: &mut Chain, before: Option<u32>, index: u32) {
         let after = before.map_or(chain.front, |before| self.entry(before).after);
-        let Some(next) = after else { return self.link(chain, index) };
         let entry = self.entry_mut(index);
         entry.before = before;
         entry.after = after;
-        self.entry_mut(next).before = Some(index);
         match before {
             Some(before) => self.entry_mut(before).after = Some(index),
             None => chain.front = Some(index),
+        }
+        match after {
+            Some(after) => self.entry_mut(after).before = Some(index),
+            None => chain.back = Some(index),
         }
         chain.len += 1;
     }

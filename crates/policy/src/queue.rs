@@ -190,7 +190,7 @@ impl Queue {
     fn take(&mut self, key: Key) -> Option<Waiting> {
         let Self { arena, urgent, line, aside, aside_len, .. } = self;
         let waiting = *arena.get(key)?;
-        let is_there = match waiting.place {
+        match waiting.place {
             Place::Urgent => arena.remove(urgent, key),
             Place::Line => arena.remove(line, key),
             Place::Aside => {
@@ -203,8 +203,8 @@ impl Queue {
                 *aside_len -= 1;
                 taken
             }
-        };
-        is_there.then_some(waiting)
+        }
+        .then_some(waiting)
     }
 
     /// The oldest has waited too long for its turn to make sense.
