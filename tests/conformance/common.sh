@@ -1,4 +1,4 @@
-# What the commands of this folder share; they source it. Goes to the repository's folder, and ends what was started.
+# What the commands of this folder, and deploy/build, share; they source it. Goes to the repository's folder, and ends what was started.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 work=$(mktemp -d) pids=()
@@ -52,10 +52,11 @@ start_antifreeze() {
     port=$(sed -n 's/.*listening on .*127.0.0.1:\([0-9]*\).*/\1/p' "$work/log")
 }
 
-# Waits until a log has a line, as long as its process runs.
+# Waits until a log has a line, as long as its process runs, and for a minute at most.
 wait_for() {
+    local deadline=$((SECONDS + 60))
     until grep -qs -- "$2" "$1"; do
-        kill -0 "$3" 2>/dev/null || { cat "$1" >&2; exit 1; }
+        { kill -0 "$3" 2>/dev/null && [ "$SECONDS" -le "$deadline" ]; } || { cat "$1" >&2; exit 1; }
         sleep 0.1
     done
 }
